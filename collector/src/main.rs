@@ -1,0 +1,2 @@
+//! porthole.
+fn main() {}

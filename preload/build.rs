@@ -1,0 +1,27 @@
+//! Links the agent without any other library, and only in the release profile gives it hooks at all.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    for arg in [
+        "-nostdlib",
+        "-nostartfiles",
+        "-Wl,-z,now",
+        "-Wl,-z,relro",
+        "-Wl,-z,noseparate-code",
+        "-Wl,--hash-style=both",
+        "-Wl,-Bsymbolic",
+        "-Wl,--gc-sections",
+        "-Wl,--no-undefined-version",
+        "-Wl,-soname,libporthole.so",
+    ] {
+        println!("cargo:rustc-cdylib-link-arg={arg}");
+    }
+    // A debug build of a library without std refers to symbols that nothing defines and would kill every program that
+    // loads it. So only the optimised build exports hooks and has a constructor; any other is inert.
+    println!("cargo:rustc-check-cfg=cfg(porthole_agent)");
+    let release = std::env::var("PROFILE").is_ok_and(|p| p == "release");
+    let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|a| a == "x86_64");
+    if release && x86_64 {
+        println!("cargo:rustc-cfg=porthole_agent");
+    }
+}

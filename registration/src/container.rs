@@ -1,0 +1,173 @@
+//! `container.json` and the files below `execs/`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of these files.
+pub const VERSION: u32 = 1;
+
+/// What porthole knows of a container when it is created, before its first process runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    /// [`VERSION`] of the writer. Readers ignore keys they do not know.
+    pub version: u32,
+    /// Full id as the runtime was given it; `host` for `porthole run`.
+    pub id: String,
+    /// Which engine made it, as far as the spec tells.
+    pub engine: Engine,
+    /// Name, image and so on where the spec or its annotations carry them; empty = not known (yet).
+    pub name: String,
+    /// Image as configured.
+    pub image: String,
+    /// Kubernetes pod, where annotations tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Pod>,
+    /// Time of registration, nanoseconds since the epoch.
+    pub created_ns: u64,
+    /// Absolute path of the bundle.
+    pub bundle: String,
+    /// Absolute path of the root file system on the host.
+    pub rootfs: String,
+    /// Overlay directories of the root, where it is an overlay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
+    /// Host name inside.
+    pub hostname: String,
+    /// The spec's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The spec's mounts (without porthole's own).
+    pub mounts: Vec<Mount>,
+    /// All capabilities and no confinement of devices, as far as the spec tells.
+    pub privileged: bool,
+    /// The first process.
+    pub process: Process,
+    /// cgroup path of the spec.
+    pub cgroups_path: String,
+    /// Namespaces of the spec; a type that is missing is shared with the host.
+    pub namespaces: Vec<Namespace>,
+    /// Memory limit in bytes, 0 = none.
+    pub memory_limit: u64,
+    /// The runtime that was executed, and its `--root`.
+    pub runtime: String,
+    /// See `runtime`.
+    pub runtime_root: String,
+    /// Whether and how the agent was put into it.
+    pub injection: Injection,
+    /// Verb that made it: `create`, `run` or `restore` (`run` is followed by no `delete`).
+    pub verb: String,
+}
+
+/// Container engines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Engine {
+    Docker,
+    BuildKit,
+    Containerd,
+    Cri,
+    Podman,
+    /// `porthole run`: no container.
+    Host,
+    /// The runtime by itself, or an engine that leaves no trace in the spec.
+    #[default]
+    #[serde(other)]
+    Runc,
+}
+
+/// Identity of a Kubernetes pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Pod {
+    pub name: String,
+    pub namespace: String,
+    pub uid: String,
+    pub sandbox_id: String,
+}
+
+/// Directories of an overlay root.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Overlay {
+    pub upper: String,
+    pub lower: Vec<String>,
+}
+
+/// One mount of the spec.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Mount {
+    pub source: String,
+    pub destination: String,
+    pub r#type: String,
+    pub options: Vec<String>,
+}
+
+/// One namespace of the spec; empty path = a new one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Namespace {
+    pub r#type: String,
+    pub path: String,
+}
+
+/// A process that the engine starts: the entrypoint, or an `exec` from outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Process {
+    pub args: Vec<String>,
+    pub cwd: String,
+    pub uid: u32,
+    pub gid: u32,
+    pub terminal: bool,
+    pub no_new_privileges: bool,
+    /// Bounding set, `CAP_…`.
+    pub capabilities: Vec<String>,
+    /// What the executable is, from a look into the root file system: `dynamic`, `static`, `script`,
+    /// `other-architecture`, `unknown`.
+    pub target: String,
+}
+
+/// Whether the agent was put into a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase")]
+pub enum Injection {
+    /// Yes.
+    Preload {
+        /// `LD_PRELOAD` entry, a path inside the container.
+        library: String,
+    },
+    /// No; the container is a blind spot.
+    None {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl Default for Injection {
+    fn default() -> Self {
+        Injection::None { reason: String::new() }
+    }
+}
+
+/// One file below `execs/`: a process that the engine adds to a running container.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exec {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// What is executed.
+    pub process: Process,
+    /// Whether the agent's entry was added to its environment; the reason if not.
+    pub injected: bool,
+    /// See `injected`; empty when it was.
+    pub reason: String,
+}

@@ -1,0 +1,105 @@
+//! Names and paths below the state directory.
+
+use std::path::{Path, PathBuf};
+
+/// Where everything lies unless the environment says otherwise.
+pub const STATE_DIR: &str = "/run/porthole";
+/// Environment variable with another state directory (tests, rootless use).
+pub const STATE_DIR_ENV: &str = "PORTHOLE_STATE_DIR";
+/// File name of the agent.
+pub const LIBRARY: &str = "libporthole.so";
+/// File name of the collector's socket beside the agent.
+pub const SOCKET: &str = "sock";
+/// Directory of the rings, beside `mnt` on the host and inside the mount in the container.
+pub const RINGS: &str = "rings";
+/// Where the share is mounted in a container whose `/dev` is a tmpfs.
+pub const MOUNT_DEV: &str = "/dev/porthole";
+/// Where it is mounted otherwise.
+pub const MOUNT_ROOT: &str = "/.porthole";
+/// File below the state directory that a running collector holds a lock (flock) on.
+pub const COLLECTOR_LOCK: &str = "collector.lock";
+/// The API socket below the state directory.
+pub const API_SOCKET: &str = "api.sock";
+
+/// The state directory: `PORTHOLE_STATE_DIR`, else [`STATE_DIR`].
+pub fn state_dir() -> PathBuf {
+    std::env::var_os(STATE_DIR_ENV).filter(|v| !v.is_empty()).map_or_else(|| STATE_DIR.into(), PathBuf::from)
+}
+
+/// Paths of one registered container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerDir {
+    root: PathBuf,
+}
+
+impl ContainerDir {
+    /// The directory of container `id` below `state`; `None` if the id is none that a runtime accepts (runc:
+    /// `[A-Za-z0-9_+.-]+`) or is longer than a file name may be.
+    pub fn new(state: &Path, id: &str) -> Option<ContainerDir> {
+        let ok = |b: u8| b.is_ascii_alphanumeric() || b"_+.-".contains(&b);
+        let valid = !id.is_empty() && id.len() <= 200 && id.bytes().all(ok) && id != "." && id != "..";
+        valid.then(|| ContainerDir { root: containers(state).join(id) })
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// The announcement.
+    pub fn container_json(&self) -> PathBuf {
+        self.root.join("container.json")
+    }
+    /// Processes added from outside.
+    pub fn execs(&self) -> PathBuf {
+        self.root.join("execs")
+    }
+    /// The mark that the runtime has deleted the container.
+    pub fn deleted(&self) -> PathBuf {
+        self.root.join("deleted")
+    }
+    /// The container's tmpfs.
+    pub fn share(&self) -> PathBuf {
+        self.root.join("share")
+    }
+    /// What the container sees read-only.
+    pub fn mnt(&self) -> PathBuf {
+        self.share().join("mnt")
+    }
+    /// The container's copy of the agent.
+    pub fn library(&self) -> PathBuf {
+        self.mnt().join(LIBRARY)
+    }
+    /// The collector's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.mnt().join(SOCKET)
+    }
+    /// The rings.
+    pub fn rings(&self) -> PathBuf {
+        self.share().join(RINGS)
+    }
+}
+
+/// The directory of all registered containers.
+pub fn containers(state: &Path) -> PathBuf {
+    state.join("containers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_cannot_leave_the_directory() {
+        for bad in ["", ".", "..", "a/b", "/a", "a\0", "a b", "ü", &"x".repeat(201)] {
+            assert_eq!(ContainerDir::new(Path::new("/s"), bad), None, "{bad:?}");
+        }
+        let dir = ContainerDir::new(Path::new("/s"), "a.b_c-1+").unwrap();
+        assert_eq!(dir.library(), Path::new("/s/containers/a.b_c-1+/share/mnt/libporthole.so"));
+    }
+
+    #[test]
+    fn the_socket_of_a_docker_container_fits_an_address() {
+        let dir = ContainerDir::new(Path::new(STATE_DIR), &"f".repeat(64)).unwrap();
+        assert!(dir.socket().as_os_str().len() < 108);
+    }
+}

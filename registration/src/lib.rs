@@ -1,0 +1,19 @@
+//! How a container is announced to the collector: a directory, so that it works while no collector runs.
+//!
+//! ```text
+//! <state>/containers/<id>/       0711  one container
+//!     container.json             0600  what is known of it; written last and atomically: its appearance is the announcement
+//!     execs/<n>.json             0600  processes that the engine adds from outside (docker exec), one file each
+//!     deleted                    0600  empty; the runtime has deleted the container, the collector may clean up
+//!     share/                           a tmpfs of this container alone, bounded in bytes and inodes
+//!         mnt/                   0755  what the container sees read-only, at `/dev/porthole` or `/.porthole`
+//!             libporthole.so     0755  a copy of the agent, its control page included
+//!             sock               0666  the collector's socket (made by the collector)
+//!             rings/                   where `rings/` is mounted inside the container (`porthole run`: a link to it)
+//!         rings/                 1777  what the container can write: one file per session, and `overflow`
+//! ```
+//!
+//! Written by porthole-runc and by `porthole run`, read by the collector.
+
+pub mod container;
+pub mod layout;

@@ -1,0 +1,2 @@
+//! porthole-runc.
+fn main() {}
