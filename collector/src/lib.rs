@@ -1,1 +1,15 @@
-//! porthole.
+//! porthole's collector: finds the rings of registered containers, reads their records, says whose they are, and
+//! passes them on as events.
+//!
+//! ```text
+//! ingest (sockets, ring files, pidfds) ─► tag (process tree, paths, execs) ─► outputs (file, stdout, hub)
+//! ```
+//!
+//! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
+
+pub mod error;
+pub mod event;
+mod json;
+pub mod pipeline;
+pub mod status;
+pub mod tag;

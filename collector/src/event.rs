@@ -1,0 +1,334 @@
+//! An event: one record with everything that is known of its sender, in Falco's vocabulary.
+//!
+//! Fields have Falco's names everywhere (JSON, filters, rules); [`Event::each`] yields them in one fixed order.
+
+use crate::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text. Bytes of a container that are no UTF-8 are replaced, see [`text`].
+    Text(Arc<str>),
+    /// A number.
+    Number(i64),
+    /// True or false.
+    Flag(bool),
+}
+
+/// [`Value`], borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ValueRef<'a> {
+    Text(&'a str),
+    Number(i64),
+    Flag(bool),
+}
+
+impl Value {
+    /// The value, borrowed.
+    pub fn borrow(&self) -> ValueRef<'_> {
+        match self {
+            Value::Text(t) => ValueRef::Text(t),
+            Value::Number(n) => ValueRef::Number(*n),
+            Value::Flag(f) => ValueRef::Flag(*f),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(s: &str) -> Self {
+        Value::Text(s.into())
+    }
+}
+impl From<String> for Value {
+    fn from(s: String) -> Self {
+        Value::Text(s.into())
+    }
+}
+impl From<i64> for Value {
+    fn from(n: i64) -> Self {
+        Value::Number(n)
+    }
+}
+
+/// Text of bytes that a container wrote; what is no UTF-8 becomes U+FFFD.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Source {
+    /// The agent's hooks of libc symbols.
+    Symbols,
+    /// The agent's patched call sites.
+    Sites,
+    /// The container's registration by its runtime.
+    Runtime,
+    /// The collector's own observation of the host.
+    Host,
+}
+
+impl Source {
+    /// As `porthole.source` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Symbols => "symbols",
+            Source::Sites => "sites",
+            Source::Runtime => "runtime",
+            Source::Host => "host",
+        }
+    }
+}
+
+/// How well the process of an event is known (the container always is, by the directory its ring lies in).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// Only the record says so.
+    Claimed,
+    /// From a verified parent, or from the container.
+    Inherited,
+    /// The kernel said so.
+    Verified,
+}
+
+impl Identity {
+    /// As `porthole.identity` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Identity::Claimed => "claimed",
+            Identity::Inherited => "inherited",
+            Identity::Verified => "verified",
+        }
+    }
+}
+
+/// Inode numbers of a process's namespaces; `None` = not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
+pub struct Namespaces {
+    pub mnt: Option<u64>,
+    pub pid: Option<u64>,
+    pub net: Option<u64>,
+    pub ipc: Option<u64>,
+    pub uts: Option<u64>,
+    pub user: Option<u64>,
+    pub cgroup: Option<u64>,
+    pub time: Option<u64>,
+}
+
+/// What events say of a process: an immutable snapshot, shared by all events made while it held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// Pid on the host; `None` when only the container's own pid is known.
+    pub pid: Option<u32>,
+    /// Pid inside the container.
+    pub vpid: Option<u32>,
+    /// Parent's pid on the host.
+    pub ppid: Option<u32>,
+    /// Kernel's comm, 15 bytes.
+    pub name: Arc<str>,
+    /// `argv[0]`.
+    pub exe: Arc<str>,
+    /// Path of the executable.
+    pub exepath: Arc<str>,
+    /// `argv[1..]`, joined with blanks.
+    pub args: Arc<str>,
+    /// Name and arguments.
+    pub cmdline: Arc<str>,
+    /// Working directory with a trailing slash; empty when unknown.
+    pub cwd: Arc<str>,
+    /// Controlling terminal's device number, 0 = none.
+    pub tty: Option<u32>,
+    /// The parent's name and command line, where the parent is known.
+    pub pname: Option<Arc<str>>,
+    /// See `pname`.
+    pub pcmdline: Option<Arc<str>>,
+    /// User id as the host sees it.
+    pub uid: Option<u32>,
+    /// Name of that user in the container's `/etc/passwd`.
+    pub user: Option<Arc<str>>,
+    /// Namespaces.
+    pub ns: Namespaces,
+}
+
+/// What events say of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct ContainerInfo {
+    /// First 12 characters of the id; `host` outside any container.
+    pub id: Arc<str>,
+    pub full_id: Arc<str>,
+    pub name: Arc<str>,
+    pub image: Arc<str>,
+    pub image_repository: Arc<str>,
+    pub image_tag: Arc<str>,
+    pub image_digest: Arc<str>,
+    pub engine: Arc<str>,
+    pub privileged: bool,
+    pub pod_name: Arc<str>,
+    pub pod_namespace: Arc<str>,
+    pub pod_uid: Arc<str>,
+    pub pod_sandbox_id: Arc<str>,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Number of the event in this run of the collector, from 1.
+    pub num: u64,
+    /// Nanoseconds since the epoch.
+    pub time_ns: u64,
+    /// System call, or one of our own types (`container.start`, `porthole.drop`, …).
+    pub evt_type: &'static str,
+    /// Result of a call: a value ≥ 0, or a negative errno.
+    pub rawres: Option<i64>,
+    /// `evt.arg.*`, `fd.*` and what else belongs to this type, in their order in the output.
+    pub fields: Vec<(&'static str, Value)>,
+    /// The process, unless the event is the container's.
+    pub process: Option<Arc<Process>>,
+    /// The container.
+    pub container: Arc<ContainerInfo>,
+    /// Where it comes from.
+    pub source: Source,
+    /// How well the process is known.
+    pub identity: Identity,
+    /// The session (ring) that the record came through, or what the event is about.
+    pub session: Arc<str>,
+    /// Sequence number in the session; `None` for what the collector says by itself.
+    pub seq: Option<u32>,
+}
+
+impl Event {
+    /// Calls `f` with every field that has a value, in the order of the JSON output.
+    pub fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
+        use ValueRef::{Flag, Number, Text};
+        f("evt.num", Number(self.num as i64));
+        f("evt.type", Text(self.evt_type));
+        if let Some(res) = self.rawres {
+            f("evt.res", Text(crate::tag::errno::result(res)));
+            f("evt.rawres", Number(res));
+        }
+        for (name, value) in &self.fields {
+            f(name, value.borrow());
+        }
+        if let Some(p) = &self.process {
+            p.each(f);
+        }
+        let c = &self.container;
+        text_field(f, "container.id", &c.id);
+        text_field(f, "container.full_id", &c.full_id);
+        text_field(f, "container.name", &c.name);
+        text_field(f, "container.type", &c.engine);
+        text_field(f, "container.image", &c.image);
+        text_field(f, "container.image.repository", &c.image_repository);
+        text_field(f, "container.image.tag", &c.image_tag);
+        text_field(f, "container.image.digest", &c.image_digest);
+        if &*c.id != "host" {
+            f("container.privileged", Flag(c.privileged));
+        }
+        text_field(f, "k8s.pod.name", &c.pod_name);
+        text_field(f, "k8s.ns.name", &c.pod_namespace);
+        text_field(f, "k8s.pod.uid", &c.pod_uid);
+        text_field(f, "k8s.pod.sandbox_id", &c.pod_sandbox_id);
+        if let Some(p) = &self.process {
+            p.ns.each(f);
+        }
+        f("porthole.source", Text(self.source.as_str()));
+        f("porthole.identity", Text(self.identity.as_str()));
+        text_field(f, "porthole.session", &self.session);
+        if let Some(seq) = self.seq {
+            f("porthole.seq", Number(i64::from(seq)));
+        }
+    }
+
+    /// The value of one field by its Falco name; `None` when the event has none. (`time` is not a field: see
+    /// [`Event::time_ns`] and [`Event::time_text`].)
+    pub fn get(&self, field: &str) -> Option<ValueRef<'_>> {
+        let mut found = None;
+        self.each(&mut |name, value| {
+            if name == field {
+                found = Some(value);
+            }
+        });
+        found
+    }
+
+    /// RFC 3339 in UTC with nanoseconds.
+    pub fn time_text(&self) -> String {
+        json::time_text(Duration::from_nanos(self.time_ns))
+    }
+
+    /// Appends the event's JSON object, without a newline, to `out`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        json::open(out, &self.time_text());
+        self.each(&mut |name, value| json::field(out, name, value));
+        out.push(b'}');
+    }
+
+    /// The same object as a value.
+    pub fn to_json(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut map = serde_json::Map::new();
+        map.insert("time".into(), self.time_text().into());
+        self.each(&mut |name, value| {
+            let value = match value {
+                ValueRef::Text(t) => t.into(),
+                ValueRef::Number(n) => n.into(),
+                ValueRef::Flag(b) => b.into(),
+            };
+            map.insert(name.into(), value);
+        });
+        map
+    }
+}
+
+fn text_field<'a>(f: &mut dyn FnMut(&'static str, ValueRef<'a>), name: &'static str, value: &'a str) {
+    if !value.is_empty() {
+        f(name, ValueRef::Text(value));
+    }
+}
+
+fn number_field<'a>(f: &mut dyn FnMut(&'static str, ValueRef<'a>), name: &'static str, value: Option<impl Into<u64>>) {
+    if let Some(n) = value {
+        f(name, ValueRef::Number(n.into() as i64));
+    }
+}
+
+impl Process {
+    fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
+        number_field(f, "proc.pid", self.pid);
+        number_field(f, "proc.vpid", self.vpid);
+        number_field(f, "proc.ppid", self.ppid);
+        text_field(f, "proc.name", &self.name);
+        text_field(f, "proc.exe", &self.exe);
+        text_field(f, "proc.exepath", &self.exepath);
+        if !self.exe.is_empty() {
+            f("proc.args", ValueRef::Text(&self.args));
+        }
+        text_field(f, "proc.cmdline", &self.cmdline);
+        text_field(f, "proc.cwd", &self.cwd);
+        number_field(f, "proc.tty", self.tty);
+        text_field(f, "proc.pname", self.pname.as_deref().unwrap_or(""));
+        text_field(f, "proc.pcmdline", self.pcmdline.as_deref().unwrap_or(""));
+        number_field(f, "user.uid", self.uid);
+        text_field(f, "user.name", self.user.as_deref().unwrap_or(""));
+    }
+}
+
+impl Namespaces {
+    fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
+        number_field(f, "ns.mnt", self.mnt);
+        number_field(f, "ns.pid", self.pid);
+        number_field(f, "ns.net", self.net);
+        number_field(f, "ns.ipc", self.ipc);
+        number_field(f, "ns.uts", self.uts);
+        number_field(f, "ns.user", self.user);
+        number_field(f, "ns.cgroup", self.cgroup);
+        number_field(f, "ns.time", self.time);
+    }
+}

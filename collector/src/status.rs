@@ -1,0 +1,95 @@
+//! What `porthole status` and `porthole containers` show.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Counters of the whole pipeline. For every ring `received + lost = produced`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Collector's version.
+    pub version: String,
+    /// Its pid.
+    pub pid: u32,
+    /// Start, nanoseconds since the epoch.
+    pub started_ns: u64,
+    /// The state directory it serves.
+    pub state_dir: String,
+    /// Containers registered and not deleted.
+    pub containers_running: u64,
+    /// Containers whose end was seen in this run.
+    pub containers_deleted: u64,
+    /// Rings open now.
+    pub sessions_open: u64,
+    /// Rings ever opened in this run.
+    pub sessions_total: u64,
+    /// Records taken from rings and decoded.
+    pub records_received: u64,
+    /// Records that did not arrive, by reason.
+    pub records_lost: BTreeMap<String, u64>,
+    /// Events made of them, and of what the collector saw itself.
+    pub events: u64,
+    /// Connections, hellos and ring files refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Outputs, in the order of the configuration.
+    pub outputs: Vec<OutputStatus>,
+}
+
+impl Status {
+    /// Sum of [`Status::records_lost`].
+    pub fn lost(&self) -> u64 {
+        self.records_lost.values().sum()
+    }
+}
+
+/// Counters of one output.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutputStatus {
+    /// `stdout`, `file /path`, …
+    pub name: String,
+    /// Events written.
+    pub written: u64,
+    /// Events that could not be written.
+    pub lost: u64,
+    /// Events left out because an earlier run of the collector had written them.
+    pub repeated: u64,
+    /// Last error, empty when there was none.
+    pub error: String,
+}
+
+/// One container, as `porthole containers` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct ContainerView {
+    /// First 12 characters; `host` for `porthole run`.
+    pub id: String,
+    pub full_id: String,
+    pub name: String,
+    pub image: String,
+    pub engine: String,
+    pub pod_name: String,
+    pub pod_namespace: String,
+    /// Nanoseconds since the epoch.
+    pub created_ns: u64,
+    /// `running` or `deleted`.
+    pub state: String,
+    /// `preload` or `none`.
+    pub injection: String,
+    /// Why not, where `injection` is `none`.
+    pub injection_reason: String,
+    /// Distinct processes seen.
+    pub processes: u64,
+    /// Successful execs.
+    pub execs: u64,
+    /// Successful opens.
+    pub files: u64,
+    /// Connections made (or in progress).
+    pub connections: u64,
+    pub records: u64,
+    pub lost: BTreeMap<String, u64>,
+    pub refused: BTreeMap<String, u64>,
+    pub sessions_open: u64,
+    pub sessions_total: u64,
+}

@@ -1,0 +1,3 @@
+//! Makes events of records: who did it, in which container, to what.
+
+pub mod errno;
