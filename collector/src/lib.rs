@@ -7,8 +7,11 @@
 //!
 //! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
 
+pub mod config;
 pub mod error;
 pub mod event;
+pub mod format;
+pub mod hub;
 mod json;
 pub mod pipeline;
 pub mod status;
