@@ -56,6 +56,14 @@ pub struct Container {
     pub injection: Injection,
     /// Verb that made it: `create`, `run` or `restore` (`run` is followed by no `delete`).
     pub verb: String,
+    /// Process of the runtime, in the pid namespace of who registered it: of `create` until the container is made, of
+    /// `run` until it ends.
+    pub runtime_pid: u32,
+    /// Start time of `runtime_pid` (`/proc/<pid>/stat`, field 22), so that the number cannot be mistaken for another.
+    pub runtime_start: u64,
+    /// Directory on the host that the runtime makes as mount point in the root file system and that is removed again
+    /// when the edits are undone; empty = none.
+    pub mount_point_made: String,
 }
 
 /// Container engines.

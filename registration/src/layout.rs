@@ -49,6 +49,14 @@ impl ContainerDir {
     pub fn container_json(&self) -> PathBuf {
         self.root.join("container.json")
     }
+    /// The bundle's config.json before porthole's edits.
+    pub fn config_original(&self) -> PathBuf {
+        self.root.join("config.original")
+    }
+    /// The same after them.
+    pub fn config_written(&self) -> PathBuf {
+        self.root.join("config.written")
+    }
     /// Processes added from outside.
     pub fn execs(&self) -> PathBuf {
         self.root.join("execs")

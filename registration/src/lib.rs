@@ -4,6 +4,8 @@
 //! <state>/containers/<id>/       0711  one container
 //!     container.json             0600  what is known of it; written last and atomically: its appearance is the announcement
 //!     execs/<n>.json             0600  processes that the engine adds from outside (docker exec), one file each
+//!     config.original            0600  the bundle's config.json before porthole's edits …
+//!     config.written             0600  … and after, to tell whether someone else has changed it since
 //!     deleted                    0600  empty; the runtime has deleted the container, the collector may clean up
 //!     share/                           a tmpfs of this container alone, bounded in bytes and inodes
 //!         mnt/                   0755  what the container sees read-only, at `/dev/porthole` or `/.porthole`
@@ -13,7 +15,16 @@
 //!         rings/                 1777  what the container can write: one file per session, and `overflow`
 //! ```
 //!
-//! Written by porthole-runc and by `porthole run`, read by the collector.
+//! Written by porthole-runc and by `porthole run`, read by the collector. Whoever registers holds a lock (flock) on the
+//! container's directory until `container.json` is there.
 
+pub mod clock;
 pub mod container;
+pub mod edits;
+pub mod error;
+pub mod file;
 pub mod layout;
+pub mod life;
+pub mod registry;
+pub mod share;
+pub mod undo;

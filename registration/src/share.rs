@@ -1,0 +1,167 @@
+//! The share: the small file system that one container and the collector have in common.
+
+use crate::clock;
+use crate::error::{Context, Error, Result};
+use crate::file;
+use crate::layout::{ContainerDir, RINGS};
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use porthole_common::{WIRE_VERSION, control, limits, ring};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::path::Path;
+
+/// Bytes of a share unless the container's memory limit makes it smaller.
+pub const SIZE: u64 = 16 * 1024 * 1024;
+/// Files and directories of a share: rings of 4,000 processes at a time; the overflow ring serves the others.
+pub const INODES: u32 = 4096;
+/// A share takes at most this part of a container's memory limit, because its pages count against it …
+const PART_OF_MEMORY: u64 = 20;
+/// … but always has room for the rings of a few processes.
+const LEAST_FOR_RINGS: u64 = 512 * 1024;
+
+/// Whose eyes the share is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A container: `mnt/rings` is a directory to mount the rings on.
+    Container,
+    /// Programs on the host: `mnt/rings` is a link to the rings.
+    Host,
+}
+
+/// A library that can serve as agent: it has a control page.
+#[derive(Debug)]
+pub struct Agent(Vec<u8>);
+
+impl Agent {
+    /// Largest file that is taken for an agent.
+    const LIMIT: u64 = 4 * 1024 * 1024;
+
+    /// Reads the agent and sets up its control page for this machine: first generation, clock.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no control page (it is another library, or a debug build).
+    pub fn load(path: &Path) -> Result<Agent> {
+        let mut bytes = file::read(path, Agent::LIMIT)?;
+        let page = control::find(&bytes).ok_or_else(|| {
+            Error::new("use as agent", path, io::Error::other("it has no control page; install the release build"))
+        })?;
+        bytes[page + control::GENERATION..][..4].copy_from_slice(&1u32.to_le_bytes());
+        bytes[page + control::CLOCK] = clock::of_this_machine() as u8;
+        Ok(Agent(bytes))
+    }
+}
+
+/// Makes the share of a container: tmpfs, copy of the agent, overflow ring. `memory_limit` is the container's, 0 =
+/// none. What was made before a failure is left for [`remove`].
+///
+/// Returns why it is a plain directory, without bounds, if a tmpfs could not be mounted.
+///
+/// # Errors
+/// Something could not be made.
+pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View) -> Result<Option<Error>> {
+    let share = dir.share();
+    file::make_dir(&share, 0o755)?;
+    let size = size(memory_limit, agent.0.len() as u64);
+    let data = format!("size={size},nr_inodes={INODES},mode=0755");
+    // Not noexec: the agent is executed from here.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let unbounded = mount(Some("porthole"), &share, Some("tmpfs"), flags, Some(data.as_str()))
+        .context("mount a tmpfs on", &share)
+        .err();
+
+    file::make_dir(&dir.mnt(), 0o755)?;
+    file::make_dir(&dir.rings(), 0o1777)?;
+    let rings_seen = dir.mnt().join(RINGS);
+    match view {
+        View::Container => file::make_dir(&rings_seen, 0o755)?,
+        View::Host => symlink(Path::new("..").join(RINGS), &rings_seen).context("link", &rings_seen)?,
+    }
+    write_new(&dir.library(), &agent.0, 0o755, 0)?;
+    let overflow = dir.rings().join(limits::OVERFLOW_RING);
+    write_new(&overflow, &overflow_header(), 0o666, limits::RING_HEADER + limits::OVERFLOW_DATA)?;
+    Ok(unbounded)
+}
+
+/// Unmounts and removes a share. One that is not there is fine.
+///
+/// # Errors
+/// It cannot be unmounted or removed.
+pub fn remove(dir: &ContainerDir) -> Result<()> {
+    let share = dir.share();
+    if !share.exists() {
+        return Ok(());
+    }
+    // EINVAL, and EPERM without privilege: not a mount point, but the plain directory that took its place.
+    // Lazy: a process may have it open.
+    match umount2(&share, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::EPERM) => {}
+        Err(e) => return Err(Error::new("unmount", &share, e)),
+    }
+    fs::remove_dir_all(&share).context("remove", &share)
+}
+
+fn size(memory_limit: u64, agent: u64) -> u64 {
+    let least = agent + (limits::RING_HEADER + limits::OVERFLOW_DATA) as u64 + LEAST_FOR_RINGS;
+    let size = if memory_limit == 0 { SIZE } else { (memory_limit / PART_OF_MEMORY).clamp(least, SIZE.max(least)) };
+    size.next_multiple_of(4096)
+}
+
+/// The header page of the ring that processes without one of their own use, as far as it is not zero.
+fn overflow_header() -> [u8; 16] {
+    let mut header = [0; 16];
+    header[..ring::MAGIC.len()].copy_from_slice(&ring::MAGIC);
+    header[ring::VERSION_OFFSET..][..4].copy_from_slice(&u32::from(WIRE_VERSION).to_le_bytes());
+    header[ring::DATA_LEN_OFFSET..][..4].copy_from_slice(&(limits::OVERFLOW_DATA as u32).to_le_bytes());
+    header
+}
+
+/// A new file whose pages exist: who writes to it through a mapping later must not meet a full file system.
+fn write_new(path: &Path, bytes: &[u8], mode: u32, allocate: usize) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).context("create", path)?;
+    file.set_permissions(Permissions::from_mode(mode)).context("set the mode of", path)?;
+    file.write_all(bytes).context("write", path)?;
+    if allocate != 0 {
+        fallocate(&file, FallocateFlags::empty(), 0, allocate as i64).context("allocate", path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_is_a_twentieth_of_the_memory_within_bounds() {
+        let mib = 1024 * 1024;
+        assert_eq!(size(0, 40_000), 16 * mib);
+        assert_eq!(size(64 * mib, 40_000), (64 * mib / 20u64).next_multiple_of(4096));
+        assert_eq!(size(8 * 1024 * mib, 40_000), 16 * mib);
+        assert!(size(6 * mib, 40_000) >= 512 * 1024 + 40_000 + 68 * 1024, "a tiny container has room for its rings");
+        assert!(size(u64::MAX, u64::MAX / 2) > 0);
+    }
+
+    #[test]
+    fn only_a_library_with_a_control_page_is_an_agent() {
+        let path = std::env::temp_dir().join(format!("porthole-agent-{}.so", std::process::id()));
+        fs::write(&path, b"\x7fELF").unwrap();
+        let error = Agent::load(&path).unwrap_err().to_string();
+        assert!(error.contains("no control page"), "{error}");
+
+        let mut bytes = vec![0; 3 * control::SIZE];
+        bytes[control::SIZE..][..control::MAGIC.len()].copy_from_slice(&control::MAGIC);
+        fs::write(&path, &bytes).unwrap();
+        let agent = Agent::load(&path).unwrap();
+        assert_eq!(agent.0[control::SIZE + control::GENERATION..][..4], [1, 0, 0, 0]);
+        fs::remove_file(&path).unwrap();
+        assert!(Agent::load(&path).is_err());
+    }
+
+    #[test]
+    fn the_overflow_ring_says_what_it_is() {
+        let header = overflow_header();
+        assert_eq!(&header[..8], b"porthole");
+        assert_eq!(header[8..], [1, 0, 0, 0, 0, 0, 1, 0]);
+    }
+}
