@@ -1,0 +1,92 @@
+//! Bounded reading of the caller's memory.
+
+use core::ffi::c_char;
+
+/// The string at `p` without its NUL, cut at `max` bytes; empty for null.
+///
+/// # Safety
+/// `p` is null or a NUL-terminated string that stays as it is for `'a`.
+#[inline(always)]
+pub unsafe fn c_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
+    if p.is_null() {
+        return &[];
+    }
+    let mut n = 0;
+    // SAFETY: not past the NUL.
+    while n < max && unsafe { *p.add(n) } != 0 {
+        n += 1;
+    }
+    // SAFETY: these bytes were just read.
+    unsafe { core::slice::from_raw_parts(p.cast(), n) }
+}
+
+/// A null-terminated array of strings, as `argv` and `envp` are.
+#[derive(Clone, Copy)]
+pub struct Strings {
+    array: *const *const c_char,
+}
+
+impl Strings {
+    /// # Safety
+    /// `array` is null or a null-terminated array of NUL-terminated strings that outlives the value.
+    pub unsafe fn new(array: *const *const c_char) -> Strings {
+        Strings { array }
+    }
+
+    /// The array itself.
+    pub fn array(&self) -> *const *const c_char {
+        self.array
+    }
+
+    /// The pointer at `n`, null at the end. Only to be asked for up to the first null.
+    pub fn pointer(&self, n: usize) -> *const c_char {
+        if self.array.is_null() {
+            return core::ptr::null();
+        }
+        // SAFETY: see `new`.
+        unsafe { *self.array.add(n) }
+    }
+
+    /// How many strings there are.
+    pub fn count(&self) -> usize {
+        let mut n = 0;
+        while !self.pointer(n).is_null() {
+            n += 1;
+        }
+        n
+    }
+
+    /// The strings, each cut at `max` bytes.
+    pub fn iter<'a>(&self, max: usize) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
+        let me = *self;
+        (0..).map_while(move |n| {
+            let p = me.pointer(n);
+            // SAFETY: see `new`.
+            (!p.is_null()).then(|| unsafe { c_str(p, max) })
+        })
+    }
+
+    /// How many strings, from the first on, fit into `bytes` bytes and `count` places, and their total length.
+    pub fn fitting(&self, bytes: usize, count: usize) -> (usize, usize) {
+        let (mut n, mut total) = (0, 0);
+        for s in self.iter(bytes + 1).take(count) {
+            if total + s.len() > bytes {
+                break;
+            }
+            total += s.len();
+            n += 1;
+        }
+        (n, total)
+    }
+}
+
+/// `prefix` and `parts` one after the other into `buf`, NUL-terminated; `None` if they do not fit.
+pub fn join<'a>(buf: &'a mut [u8], parts: &[&[u8]]) -> Option<&'a [u8]> {
+    let mut n = 0;
+    for part in parts {
+        buf.get_mut(n..n + part.len())?.copy_from_slice(part);
+        n += part.len();
+    }
+    *buf.get_mut(n)? = 0;
+    buf.get(..n)
+}

@@ -1,0 +1,50 @@
+//! The control page: a read-only page of this very library, in the container's own copy of it.
+//!
+//! The collector writes it in the file; since no process ever writes to the page, all of them see the change at once.
+
+use porthole_common::control::{CAPTURE, CLOCK, MAGIC, RING_DATA, SIZE};
+use porthole_common::limits;
+use porthole_common::record::{Clock, Kind};
+use porthole_common::ring::valid_data_len;
+
+/// The page, on a page of its own in the read-only segment.
+#[repr(C, align(4096))]
+struct Page([u8; SIZE]);
+
+#[used]
+#[unsafe(link_section = ".rodata.porthole_control")]
+static PAGE: Page = Page({
+    let mut page = [0u8; SIZE];
+    let mut i = 0;
+    while i < MAGIC.len() {
+        page[i] = MAGIC[i];
+        i += 1;
+    }
+    page
+});
+
+#[inline(always)]
+fn word(at: usize) -> u32 {
+    // SAFETY: inside the page, aligned; volatile because the host changes it.
+    unsafe { (&raw const PAGE.0).cast::<u8>().add(at).cast::<u32>().read_volatile() }
+}
+
+/// Whether records of this kind are wanted.
+#[inline(always)]
+pub fn wants(kind: Kind) -> bool {
+    let mask = word(CAPTURE);
+    mask == 0 || mask >> (kind as u32) & 1 != 0
+}
+
+/// The clock that the host has chosen.
+pub fn clock() -> Clock {
+    if word(CLOCK) & 0xff == Clock::Tsc as u32 { Clock::Tsc } else { Clock::Realtime }
+}
+
+/// Data bytes of a new ring.
+pub fn ring_data() -> usize {
+    match word(RING_DATA) as usize {
+        n if valid_data_len(n) => n,
+        _ => limits::RING_DATA,
+    }
+}

@@ -1,0 +1,127 @@
+//! One record into the ring: reserve, write, commit. Dropped and counted by the ring when there is no room.
+
+use crate::ring::{self, Mapping};
+use crate::{clock, init, process, sandbox, session, sys};
+use porthole_common::limits::RECORD;
+use porthole_common::msgpack::Writer;
+use porthole_common::ring::RECORD_HEADER;
+use porthole_common::ring::producer::{Full, Shared, Slot, commit_word, reserve};
+
+/// Who made the call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// This process: the cached pid is right.
+    Process,
+    /// This process or a vfork child of it: the kernel is asked.
+    AnyChild,
+}
+
+/// How much a record is worth when the ring is full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Dropped at once.
+    Normal,
+    /// Waits up to about a millisecond for the reader.
+    Patient,
+}
+
+/// Writes a record whose encoding takes exactly `len` bytes. Returns its sequence number, whether it was kept or not;
+/// `None` without a ring.
+#[inline(always)]
+pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(&mut Writer)) -> Option<u32> {
+    let place = place(caller, urgency, len)?;
+    if let Some(slot) = place.slot {
+        encode(&mut Writer::new(place.payload(slot, len)));
+        place.commit(slot, len);
+    }
+    Some(place.sequence)
+}
+
+/// [`record`] for the calls that programs make a million times: all of it in one function.
+#[inline(always)]
+pub fn record_hot(urgency: Urgency, len: usize, encode: impl FnOnce(&mut Writer)) {
+    if let Some(place) = find_place(Caller::Process, urgency, len)
+        && let Some(slot) = place.slot
+    {
+        let payload = place.payload(slot, len);
+        encode(&mut Writer::new(payload));
+        place.commit_hot(slot, payload);
+    }
+}
+
+/// Where a record goes.
+struct Place {
+    ring: &'static Mapping,
+    slot: Option<Slot>,
+    sequence: u32,
+    pid: u32,
+    time: u64,
+}
+
+#[inline(never)]
+fn place(caller: Caller, urgency: Urgency, len: usize) -> Option<Place> {
+    find_place(caller, urgency, len)
+}
+
+#[inline(always)]
+fn find_place(caller: Caller, urgency: Urgency, len: usize) -> Option<Place> {
+    init::ensure();
+    let mut ring = ring::current()?;
+    if len > RECORD - RECORD_HEADER {
+        return None;
+    }
+    let pid = match caller {
+        Caller::Process => process::pid(),
+        Caller::AnyChild => process::kernel_pid(),
+    };
+    if caller == Caller::Process && process::wants_session() {
+        ring = session::after_fork(ring);
+    }
+    let time = clock::now();
+    let reserved = match reserve(ring, len, urgency == Urgency::Patient) {
+        Err(_) if urgency == Urgency::Patient => wait(ring, len),
+        other => other,
+    };
+    Some(match reserved {
+        Ok(slot) => Place { ring, slot: Some(slot), sequence: slot.sequence, pid, time },
+        Err(full) => Place { ring, slot: None, sequence: full.sequence, pid, time },
+    })
+}
+
+impl Place {
+    #[inline(always)]
+    fn payload(&self, slot: Slot, len: usize) -> &'static mut [u8] {
+        let at = self.ring.data() + slot.offset as usize + RECORD_HEADER;
+        // SAFETY: `reserve` gave us these bytes of the data alone, with memory behind them (`Shared::prepare`); `len`
+        // is what was reserved. The collector reads a copy and trusts the checksum only.
+        unsafe { core::slice::from_raw_parts_mut(at as *mut u8, len) }
+    }
+
+    #[inline(never)]
+    fn commit(&self, slot: Slot, len: usize) {
+        self.commit_hot(slot, self.payload(slot, len));
+    }
+
+    #[inline(always)]
+    fn commit_hot(&self, slot: Slot, payload: &[u8]) {
+        let at = self.ring.data() + slot.offset as usize;
+        // SAFETY: the record's header, reserved with its payload; data offsets are multiples of 8.
+        unsafe {
+            ((at + 8) as *mut u64).write((self.pid as u64) << 32 | slot.sequence as u64);
+            ((at + 16) as *mut u64).write(self.time);
+        }
+        self.ring.commit(slot.offset, commit_word(slot, self.pid, self.time, payload));
+    }
+}
+
+/// Gives the collector, which reads a busy ring every half millisecond, a moment to make room.
+#[cold]
+fn wait(ring: &Mapping, len: usize) -> Result<Slot, Full> {
+    for _ in 0..if sandbox::active() { 0 } else { 20 } {
+        sys::sleep_ns(50_000);
+        if let Ok(slot) = reserve(ring, len, true) {
+            return Ok(slot);
+        }
+    }
+    reserve(ring, len, false)
+}

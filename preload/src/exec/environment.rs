@@ -1,0 +1,164 @@
+//! Our entry in the child's `LD_PRELOAD`: there already, added last, or taken out.
+
+use super::Look;
+use crate::capture::{Strings, c_str, join};
+use crate::{next, process, sandbox, sys};
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+use core::ptr;
+use porthole_common::record::Injection;
+
+const NAME: &[u8] = b"LD_PRELOAD=";
+/// Environment entries that fit on our stack; a larger environment gets memory of its own for the moment of the call.
+const ON_STACK: usize = 96;
+/// Bytes of a merged value that fit on our stack.
+const VALUE: usize = 320;
+
+/// Room on the stack of the hook for another environment.
+pub struct Room {
+    pointers: [MaybeUninit<*const c_char>; ON_STACK],
+    value: [u8; VALUE],
+    mapped: (usize, usize),
+}
+
+impl Room {
+    /// Unused.
+    pub const fn new() -> Room {
+        Room { pointers: [MaybeUninit::uninit(); ON_STACK], value: [0; VALUE], mapped: (0, 0) }
+    }
+
+    /// Gives back what a call that returned did not need.
+    pub fn release(&mut self) {
+        let (at, len) = core::mem::take(&mut self.mapped);
+        if len != 0 {
+            sys::unmap(at, len);
+        }
+    }
+}
+
+/// The environment for the new program.
+pub struct Environment {
+    /// What to pass to exec.
+    pub array: *const *const c_char,
+    /// What was done.
+    pub injection: Injection,
+}
+
+impl Environment {
+    /// Applies the exec rule to `given`.
+    pub fn plan(given: *const *const c_char, look: Look, room: &mut Room) -> Environment {
+        let unchanged = |injection| Environment { array: given, injection };
+        let Some(own) = next::own_path() else { return unchanged(Injection::Absent) };
+        // SAFETY: the caller's environment, or null.
+        let strings = unsafe { Strings::new(given) };
+        // With several entries of the name, loaders take the last.
+        let mut place = None;
+        let mut count = 0;
+        for (i, entry) in strings.iter(NAME.len()).enumerate() {
+            if entry == NAME {
+                place = Some(i);
+            }
+            count = i + 1;
+        }
+        // SAFETY: the entry found, behind its name.
+        let value = place.map(|i| unsafe { c_str(strings.pointer(i).add(NAME.len()), 65536) });
+        let present = value.is_some_and(|v| entries(v).any(|e| e == own));
+        match (present, look.unwelcome) {
+            (true, false) => unchanged(Injection::Kept),
+            (false, true) => unchanged(Injection::Removed),
+            (present, _) => {
+                let Some(array) = changed(strings, count, place, value, own, present, room) else {
+                    return unchanged(if present { Injection::Kept } else { Injection::Absent });
+                };
+                Environment { array, injection: if present { Injection::Removed } else { Injection::Added } }
+            }
+        }
+    }
+}
+
+/// Entries of a value: the loaders split at colons and blanks.
+fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b':' || b == b' ').filter(|e| !e.is_empty())
+}
+
+/// A copy of the environment's pointers with our entry added last, or removed.
+fn changed(
+    strings: Strings,
+    count: usize,
+    place: Option<usize>,
+    value: Option<&[u8]>,
+    own: &[u8],
+    remove: bool,
+    room: &mut Room,
+) -> Option<*const *const c_char> {
+    let old = value.unwrap_or(&[]);
+    let value_len = NAME.len() + old.len() + own.len() + 2;
+    let (pointers, text) = memory(room, count + 2, value_len)?;
+    let len = if remove { without(text, old, own)? } else { with(text, old, own)? };
+    let entry: *const c_char = if len == 0 { ptr::null() } else { text.as_ptr().cast() };
+    let mut n = 0;
+    let mut put = |p: *const c_char| {
+        if let Some(slot) = pointers.get_mut(n) {
+            slot.write(p);
+            n += 1;
+        }
+    };
+    for i in 0..count {
+        match Some(i) == place {
+            true if entry.is_null() => {}
+            true => put(entry),
+            false => put(strings.pointer(i)),
+        }
+    }
+    if place.is_none() && !entry.is_null() {
+        put(entry);
+    }
+    put(ptr::null());
+    Some(pointers.as_ptr().cast())
+}
+
+/// `LD_PRELOAD=old:own`.
+fn with(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
+    let separator: &[u8] = if old.is_empty() { b"" } else { b":" };
+    join(text, &[NAME, old, separator, own]).map(<[u8]>::len)
+}
+
+/// `LD_PRELOAD=` and what is left of `old`; 0 when nothing is left.
+fn without(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
+    let mut n = NAME.len();
+    text.get_mut(..n)?.copy_from_slice(NAME);
+    for e in entries(old).filter(|&e| e != own) {
+        if n > NAME.len() {
+            *text.get_mut(n)? = b':';
+            n += 1;
+        }
+        text.get_mut(n..n + e.len())?.copy_from_slice(e);
+        n += e.len();
+    }
+    *text.get_mut(n)? = 0;
+    Some(if n == NAME.len() { 0 } else { n })
+}
+
+type Memory<'a> = (&'a mut [MaybeUninit<*const c_char>], &'a mut [u8]);
+
+/// Room for so many pointers and bytes: the hook's stack, else a mapping. None where mapping is not allowed, or where
+/// it would stay behind in a parent whose memory we share (vfork): then the child runs without the entry.
+fn memory(room: &mut Room, pointers: usize, bytes: usize) -> Option<Memory<'_>> {
+    if pointers <= ON_STACK && bytes <= VALUE {
+        return Some((&mut room.pointers, &mut room.value));
+    }
+    if sandbox::active() || process::shares_memory() {
+        return None;
+    }
+    let table = pointers * size_of::<*const c_char>();
+    let len = table + bytes;
+    let at = usize::try_from(sys::map_private(len)).ok()?;
+    room.mapped = (at, len);
+    // SAFETY: fresh memory of that size, ours alone until `release`.
+    Some(unsafe {
+        (
+            core::slice::from_raw_parts_mut(at as *mut MaybeUninit<*const c_char>, pointers),
+            core::slice::from_raw_parts_mut((at + table) as *mut u8, bytes),
+        )
+    })
+}

@@ -1,0 +1,57 @@
+//! What an executed program inherits: the exec rule.
+//!
+//! The target is looked at first. Our `LD_PRELOAD` entry is kept, or added where the program has dropped it (`env -i`),
+//! also for targets that ignore it in silence (static, set-user-id), because their own dynamic children need it. It is
+//! taken out only where a loader would complain on stderr: another word size or architecture, or our library not
+//! reachable any more after a chroot.
+
+mod environment;
+mod path;
+mod target;
+
+pub use environment::{Environment, Room};
+pub use path::search;
+
+use crate::{next, sandbox, sys};
+use core::ffi::{c_char, c_int};
+use porthole_common::record::Target;
+
+/// What a look at the target told.
+#[derive(Clone, Copy)]
+pub struct Look {
+    /// What it is.
+    pub target: Target,
+    /// Whether our entry must not be in its environment.
+    pub unwelcome: bool,
+}
+
+impl Look {
+    /// Nothing known: leave the environment as it is, or add the entry.
+    pub const NONE: Look = Look { target: Target::Unknown, unwelcome: false };
+
+    /// At `path`, from the directory `dir`.
+    pub fn at(dir: c_int, path: *const c_char) -> Look {
+        if sandbox::active() {
+            return Look::NONE;
+        }
+        Look::from(target::of_path(dir, path))
+    }
+
+    /// At an open file.
+    pub fn open_file(fd: c_int) -> Look {
+        if sandbox::active() {
+            return Look::NONE;
+        }
+        Look::from(target::of_file(fd))
+    }
+
+    fn from(target: Target) -> Look {
+        Look { target, unwelcome: target == Target::OtherArchitecture || !library_reachable() }
+    }
+}
+
+/// Whether the loader of a new program would find our library under the name we were loaded by.
+fn library_reachable() -> bool {
+    const R_OK: c_int = 4;
+    next::own_path().is_some_and(|p| sys::access(sys::AT_FDCWD, p.as_ptr().cast(), R_OK) == 0)
+}

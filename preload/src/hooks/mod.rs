@@ -1,0 +1,91 @@
+//! The hooked functions, one file per family.
+//!
+//! Every hook has the same shape: call the next definition, then record; exec is recorded before. What the program
+//! gets back, and `errno`, are the real function's.
+
+mod chdir;
+mod connect;
+mod exec;
+mod open;
+mod process;
+mod sandbox;
+mod shell;
+mod spawn;
+mod stdio;
+mod variadic;
+
+use crate::next;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// Declares a hook: an exported function of the C library, and `$real`, a closure-like call of the next definition.
+///
+/// A thread that is cancelled inside the real function is unwound through our frame: plain `"C"` on both sides leaves
+/// it without a landing pad (`"C-unwind"` would put one there that aborts, because we are built without unwinding),
+/// and the frame's unwind table is kept.
+macro_rules! hook {
+    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $ret:ty, missing $missing:expr, $real:ident => $body:block) => {
+        $(#[$meta])*
+        #[cfg_attr(porthole_agent, unsafe(no_mangle))]
+        unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
+            static NEXT: $crate::next::Next = $crate::next::Next::new();
+            #[allow(unused_variables)]
+            let $real = |$($arg: $type),*| -> $ret {
+                match NEXT.address(stringify!($name)) {
+                    Some(at) => {
+                        // SAFETY: the next definition of the same function of the C library.
+                        let next: unsafe extern "C" fn($($type),*) -> $ret =
+                            unsafe { core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(at) };
+                        // SAFETY: the program's own arguments.
+                        unsafe { next($($arg),*) }
+                    }
+                    None => $missing,
+                }
+            };
+            $body
+        }
+    };
+}
+pub(crate) use hook;
+
+static ERRNO: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling thread's `errno`.
+pub fn errno() -> Option<*mut c_int> {
+    let at = match ERRNO.load(Relaxed) {
+        0 => {
+            let at = next::global("__errno_location")?;
+            ERRNO.store(at, Relaxed);
+            at
+        }
+        at => at,
+    };
+    // SAFETY: `__errno_location` of the C library (the Linux Standard Base has it; glibc and musl do).
+    let location: extern "C" fn() -> *mut c_int = unsafe { core::mem::transmute(at) };
+    Some(location())
+}
+
+/// The result of a libc call as the kernel gives it: the value, or the negative errno.
+#[inline(always)]
+pub fn outcome(result: c_int) -> c_int {
+    if result == -1 { failure() } else { result }
+}
+
+#[cold]
+fn failure() -> c_int {
+    // SAFETY: the thread's own variable.
+    errno().map_or(-1, |at| unsafe { -*at })
+}
+
+/// Sets `errno` from a direct system call, and gives what the libc function would: used only where the C library
+/// lacks a function that the program calls all the same.
+pub fn from_kernel(result: isize) -> c_int {
+    if result >= 0 {
+        return result as c_int;
+    }
+    if let Some(at) = errno() {
+        // SAFETY: the thread's own variable.
+        unsafe { *at = -result as c_int };
+    }
+    -1
+}

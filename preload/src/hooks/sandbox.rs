@@ -1,0 +1,64 @@
+//! prctl and seccomp: the process forbids itself system calls, or the time stamp counter.
+
+use super::{from_kernel, hook, outcome};
+use crate::emit::{self, Caller, Urgency};
+use crate::{clock, process, ring, sandbox, sys};
+use core::ffi::{c_int, c_long};
+use porthole_common::record::{Call, Sandbox};
+
+const PR_SET_SECCOMP: c_int = 22;
+const MODE_STRICT: usize = 1;
+const MODE_FILTER: usize = 2;
+
+hook! {
+    fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int,
+    missing from_kernel(sys::prctl(option, a, b, c, d)),
+    real => {
+        match option {
+            PR_SET_SECCOMP => installing(Call::Prctl, a, || real(option, a, b, c, d)),
+            clock::PR_SET_TSC => {
+                let before = clock::current();
+                clock::forbid();
+                let result = real(option, a, b, c, d);
+                match (result, a) {
+                    (0, clock::PR_TSC_ENABLE) => clock::choose(),
+                    (0, _) => {}
+                    _ => clock::set(before),
+                }
+                result
+            }
+            _ => real(option, a, b, c, d),
+        }
+    }
+}
+
+/// `seccomp(2)` through `syscall()`: there is no libc function. See `variadic`.
+pub fn seccomp(operation: usize, install: impl Fn() -> c_long) -> c_long {
+    const SET_MODE_STRICT: usize = 0;
+    const SET_MODE_FILTER: usize = 1;
+    match operation {
+        SET_MODE_STRICT => installing(Call::Seccomp, MODE_STRICT, || install() as c_int) as c_long,
+        SET_MODE_FILTER => installing(Call::Seccomp, MODE_FILTER, || install() as c_int) as c_long,
+        _ => install(),
+    }
+}
+
+/// Everything that needs a system call later is done before; what is recorded after makes none.
+fn installing(call: Call, mode: usize, install: impl Fn() -> c_int) -> c_int {
+    crate::init::ensure();
+    process::pid();
+    ring::prepare_all();
+    let was = (sandbox::active(), clock::current());
+    sandbox::set(true);
+    if mode == MODE_STRICT {
+        clock::forbid(); // older kernels take the counter away with it
+    }
+    let result = install();
+    if result == -1 {
+        sandbox::set(was.0);
+        clock::set(was.1);
+    }
+    let record = Sandbox { call, mode: mode as u32, res: outcome(result) };
+    emit::record(Caller::Process, Urgency::Normal, Sandbox::LEN, |w| record.encode(w));
+    result
+}

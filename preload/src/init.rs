@@ -1,0 +1,44 @@
+//! Initialisation: once, by whichever comes first, our constructor or a hook.
+//!
+//! Other libraries' constructors run before ours (`ls`: libselinux's opens a file), so a hook must be able to start
+//! everything. There is no lock: whoever wins the first swap does it; a thread or a signal handler that comes in
+//! between is passed through and not recorded.
+
+use crate::{clock, next, process, session};
+use core::sync::atomic::{AtomicU32, Ordering::*};
+
+const NEW: u32 = 0;
+const BUSY: u32 = 1;
+const DONE: u32 = 2;
+
+static STATE: AtomicU32 = AtomicU32::new(NEW);
+
+/// Makes sure that initialisation has been done or is under way.
+#[inline(always)]
+pub fn ensure() {
+    if STATE.load(Acquire) == NEW {
+        initialise();
+    }
+}
+
+#[cold]
+fn initialise() {
+    if STATE.compare_exchange(NEW, BUSY, AcqRel, Relaxed).is_err() {
+        return;
+    }
+    next::walk_once();
+    clock::choose();
+    process::prepare();
+    session::open_first();
+    STATE.store(DONE, Release);
+}
+
+#[cfg(porthole_agent)]
+extern "C" fn constructor() {
+    ensure();
+}
+
+#[cfg(porthole_agent)]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = constructor;

@@ -1,0 +1,334 @@
+//! The next definition of a function: what the program would have called without us, other preloaded libraries
+//! included.
+//!
+//! Like `dlsym(RTLD_NEXT, …)`, but with nothing of the loader behind it: `dl_iterate_phdr` is walked once, in
+//! initialisation, to note the objects that were loaded; after that a lookup reads their hash tables and takes no
+//! lock, so that it may happen in a signal handler or in a vfork child. Answers are cached in one word per function;
+//! two threads that look up at once store the same answer.
+
+use crate::capture::c_str;
+use core::ffi::{c_char, c_int, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering::*};
+
+/// Objects kept. A program with more libraries than this has its libc among the first ones all the same: the loader
+/// goes breadth first.
+const MAX_OBJECTS: usize = 64;
+
+/// One loaded object: base address and dynamic section.
+struct Object {
+    base: AtomicUsize,
+    dynamic: AtomicUsize,
+}
+
+static OBJECTS: [Object; MAX_OBJECTS] =
+    [const { Object { base: AtomicUsize::new(0), dynamic: AtomicUsize::new(0) } }; MAX_OBJECTS];
+/// How many of [`OBJECTS`] are filled in; 0 before the walk.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Which of them is the agent.
+static OURSELVES: AtomicUsize = AtomicUsize::new(0);
+/// The agent's file name as the loader knows it: a NUL-terminated string that lives as long as the library.
+static OUR_NAME: AtomicUsize = AtomicUsize::new(0);
+
+/// A function that a hook stands before, looked up at its first use. One word without an initial value: the library
+/// has no data to be relocated or copied when it is loaded.
+pub struct Next {
+    found: AtomicUsize,
+}
+
+const UNKNOWN: usize = 0;
+const NONE: usize = 1;
+
+impl Next {
+    /// Not looked up yet.
+    pub const fn new() -> Next {
+        Next { found: AtomicUsize::new(UNKNOWN) }
+    }
+
+    /// The address of the next definition of `name`, if there is one. Always asked with the same name.
+    #[inline(always)]
+    pub fn address(&self, name: &'static str) -> Option<usize> {
+        match self.found.load(Relaxed) {
+            UNKNOWN => self.look_up(name),
+            NONE => None,
+            at => Some(at),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up(&self, name: &'static str) -> Option<usize> {
+        walk_once();
+        let found = find(OURSELVES.load(Relaxed) + 1, name.as_bytes(), true);
+        self.found.store(found.unwrap_or(NONE), Relaxed);
+        found
+    }
+}
+
+/// A symbol (function or variable) that the program sees under this name: the first definition of all objects.
+pub fn global(name: &'static str) -> Option<usize> {
+    walk_once();
+    find(0, name.as_bytes(), false)
+}
+
+/// The agent's own path as the loader was given it.
+pub fn own_path() -> Option<&'static [u8]> {
+    walk_once();
+    let name = OUR_NAME.load(Relaxed) as *const c_char;
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's string for our own object, which is never unloaded.
+    Some(unsafe { c_str(name, 256) })
+}
+
+fn find(first: usize, name: &[u8], function: bool) -> Option<usize> {
+    let hash = gnu_hash(name);
+    let count = COUNT.load(Acquire);
+    (first..count.min(MAX_OBJECTS)).find_map(|i| {
+        let (base, dynamic) = (OBJECTS[i].base.load(Relaxed), OBJECTS[i].dynamic.load(Relaxed));
+        // SAFETY: an object of the list that the loader gave; the objects loaded at start are never unloaded.
+        unsafe { Symbols::of(base, dynamic)?.find(name, hash, function) }
+    })
+}
+
+/// Notes the loaded objects. Running it twice at once is harmless: both write the same.
+pub fn walk_once() {
+    if COUNT.load(Acquire) != 0 {
+        return;
+    }
+    let mut walk = Walk { count: 0 };
+    let walker = dl_iterate_phdr_address();
+    if walker == 0 {
+        return;
+    }
+    // SAFETY: dl_iterate_phdr of the C library in this process, with the signature that the Linux Standard Base gives.
+    let walker: DlIteratePhdr = unsafe { core::mem::transmute::<usize, DlIteratePhdr>(walker) };
+    // SAFETY: `note` has the callback's signature and gets the `Walk` that outlives the call.
+    unsafe { walker(note, (&raw mut walk).cast()) };
+    COUNT.store(walk.count, Release);
+}
+
+struct Walk {
+    count: usize,
+}
+
+/// `struct dl_phdr_info`, its first fields.
+#[repr(C)]
+struct PhdrInfo {
+    base: usize,
+    name: *const c_char,
+    headers: *const ProgramHeader,
+    header_count: u16,
+}
+
+/// `Elf64_Phdr`.
+#[repr(C)]
+pub struct ProgramHeader {
+    /// `p_type`.
+    pub kind: u32,
+    /// `p_flags`.
+    pub flags: u32,
+    /// `p_offset`.
+    pub offset: u64,
+    /// `p_vaddr`.
+    pub address: u64,
+    physical: u64,
+    /// `p_filesz`.
+    pub file_size: u64,
+    memory_size: u64,
+    align: u64,
+}
+
+type Callback = unsafe extern "C" fn(*const PhdrInfo, usize, *mut c_void) -> c_int;
+type DlIteratePhdr = unsafe extern "C" fn(Callback, *mut c_void) -> c_int;
+
+const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
+
+unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void) -> c_int {
+    // SAFETY: the loader gives a valid info, and `walk` is the one of `walk_once`.
+    let (info, walk) = unsafe { (&*info, &mut *walk.cast::<Walk>()) };
+    // SAFETY: the loader's table of this object.
+    let headers = unsafe { core::slice::from_raw_parts(info.headers, usize::from(info.header_count)) };
+    let here = note as *const () as usize;
+    let mut dynamic = 0;
+    for h in headers {
+        let start = info.base.wrapping_add(h.address as usize);
+        match h.kind {
+            PT_DYNAMIC => dynamic = start,
+            PT_LOAD if (start..start.wrapping_add(h.memory_size as usize)).contains(&here) => {
+                OURSELVES.store(walk.count, Relaxed);
+                OUR_NAME.store(info.name as usize, Relaxed);
+            }
+            _ => {}
+        }
+    }
+    let Some(object) = OBJECTS.get(walk.count) else { return 1 };
+    object.base.store(info.base, Relaxed);
+    object.dynamic.store(dynamic, Relaxed);
+    walk.count += 1;
+    0
+}
+
+/// The only reference that the loader resolves for us: weak, without a version, null where there is none.
+fn dl_iterate_phdr_address() -> usize {
+    #[cfg(not(porthole_agent))]
+    {
+        0
+    }
+    #[cfg(porthole_agent)]
+    {
+        let at: usize;
+        // SAFETY: loads one word of our own global offset table.
+        unsafe {
+            core::arch::asm!(
+                ".weak dl_iterate_phdr",
+                "mov {}, qword ptr [rip + dl_iterate_phdr@GOTPCREL]",
+                out(reg) at,
+                options(pure, readonly, nostack, preserves_flags)
+            )
+        };
+        at
+    }
+}
+
+/// The symbol tables of one object.
+struct Symbols {
+    base: usize,
+    symbols: *const Symbol,
+    strings: *const c_char,
+    versions: *const u16,
+    gnu: *const u32,
+    sysv: *const u32,
+}
+
+/// `Elf64_Sym`.
+#[repr(C)]
+struct Symbol {
+    name: u32,
+    info: u8,
+    other: u8,
+    section: u16,
+    value: u64,
+    size: u64,
+}
+
+impl Symbols {
+    /// # Safety
+    /// `dynamic` is 0 or the dynamic section of an object mapped at `base`.
+    unsafe fn of(base: usize, dynamic: usize) -> Option<Symbols> {
+        let mut entry = dynamic as *const [usize; 2];
+        if entry.is_null() {
+            return None;
+        }
+        let (mut symbols, mut strings, mut versions, mut gnu, mut sysv) = (0, 0, 0, 0, 0);
+        loop {
+            // SAFETY: the section ends with a null entry.
+            let [tag, value] = unsafe { *entry };
+            // glibc relocates these pointers in place, musl and the vDSO do not
+            let at = if value < base { base + value } else { value };
+            match tag {
+                0 => break,
+                4 => sysv = at,
+                5 => strings = at,
+                6 => symbols = at,
+                0x6fff_fef5 => gnu = at,
+                0x6fff_fff0 => versions = at,
+                _ => {}
+            }
+            // SAFETY: not the last entry.
+            entry = unsafe { entry.add(1) };
+        }
+        (symbols != 0 && strings != 0).then_some(Symbols {
+            base,
+            symbols: symbols as *const Symbol,
+            strings: strings as *const c_char,
+            versions: versions as *const u16,
+            gnu: gnu as *const u32,
+            sysv: sysv as *const u32,
+        })
+    }
+
+    /// # Safety
+    /// The tables are those of a loaded object.
+    unsafe fn find(&self, name: &[u8], hash: u32, function: bool) -> Option<usize> {
+        if !self.gnu.is_null() {
+            // SAFETY: the layout of DT_GNU_HASH: bucket count, first symbol, bloom words, shift, bloom, buckets, chain.
+            unsafe {
+                let (buckets, first, bloom, shift) = (*self.gnu, *self.gnu.add(1), *self.gnu.add(2), *self.gnu.add(3));
+                if buckets == 0 || bloom == 0 {
+                    return None;
+                }
+                let filter = *self.gnu.add(4).cast::<u64>().add((hash as usize / 64) % bloom as usize);
+                if filter >> (hash % 64) & filter >> ((hash >> shift) % 64) & 1 == 0 {
+                    return None;
+                }
+                let table = self.gnu.add(4 + 2 * bloom as usize);
+                let chain = table.add(buckets as usize);
+                let mut n = *table.add((hash % buckets) as usize);
+                while n >= first && n != 0 {
+                    let h = *chain.add((n - first) as usize);
+                    if h | 1 == hash | 1
+                        && let Some(at) = self.symbol(n as usize, name, function)
+                    {
+                        return Some(at);
+                    }
+                    if h & 1 != 0 {
+                        return None;
+                    }
+                    n += 1;
+                }
+                return None;
+            }
+        }
+        if self.sysv.is_null() {
+            return None;
+        }
+        // SAFETY: the layout of DT_HASH: bucket count, chain count, buckets, chain.
+        unsafe {
+            let (buckets, count) = (*self.sysv, *self.sysv.add(1));
+            if buckets == 0 {
+                return None;
+            }
+            let chain = self.sysv.add(2 + buckets as usize);
+            let mut n = *self.sysv.add(2 + (sysv_hash(name) % buckets) as usize);
+            while n != 0 && n < count {
+                if let Some(at) = self.symbol(n as usize, name, function) {
+                    return Some(at);
+                }
+                n = *chain.add(n as usize);
+            }
+        }
+        None
+    }
+
+    /// The address of symbol `n` if it is a visible definition of `name`.
+    ///
+    /// # Safety
+    /// `n` is an index of the object's symbol table.
+    unsafe fn symbol(&self, n: usize, name: &[u8], function: bool) -> Option<usize> {
+        const HIDDEN: u16 = 0x8000;
+        // SAFETY: see above; strings are NUL-terminated.
+        unsafe {
+            let s = &*self.symbols.add(n);
+            let kind = s.info & 15;
+            let wanted = if function { kind == 2 } else { kind == 1 || kind == 2 };
+            let hidden = !self.versions.is_null() && *self.versions.add(n) & HIDDEN != 0;
+            let defined = s.section != 0 && s.value != 0 && wanted && !hidden;
+            (defined && c_str(self.strings.add(s.name as usize), 64) == name)
+                .then(|| self.base.wrapping_add(s.value as usize))
+        }
+    }
+}
+
+fn gnu_hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381u32, |h, &c| h.wrapping_mul(33).wrapping_add(u32::from(c)))
+}
+
+fn sysv_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0u32, |h, &c| {
+        let h = (h << 4).wrapping_add(u32::from(c));
+        let high = h & 0xf000_0000;
+        (h ^ high >> 24) & !high
+    })
+}

@@ -1,0 +1,108 @@
+//! The mapped ring of this process.
+//!
+//! A forked child that opens a session of its own keeps the old mapping (a signal handler may have interrupted a
+//! writer that goes on later) and takes the other of two places here.
+
+use crate::{sandbox, sys};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use porthole_common::limits::RING_HEADER;
+use porthole_common::ring::producer::Shared;
+use porthole_common::ring::{HEAD_OFFSET, TAIL_OFFSET};
+
+/// One mapping.
+pub struct Mapping {
+    base: AtomicUsize,
+    data_len: AtomicU32,
+    /// Data bytes from the start that are known to have memory behind them. A page of a sparse file for which the
+    /// file system has no room raises SIGBUS when it is touched; asking first turns that into an answer.
+    prepared: AtomicU32,
+}
+
+static PLACES: [Mapping; 2] =
+    [const { Mapping { base: AtomicUsize::new(0), data_len: AtomicU32::new(0), prepared: AtomicU32::new(0) } }; 2];
+/// 0 = no ring, else the place + 1.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+/// The ring that records go to.
+#[inline(always)]
+pub fn current() -> Option<&'static Mapping> {
+    PLACES.get(CURRENT.load(Acquire).wrapping_sub(1))
+}
+
+/// From now on records go to the ring mapped at `base`.
+pub fn switch_to(base: usize, data_len: usize, prepared: usize) {
+    let place = if CURRENT.load(Relaxed) == 1 { 1 } else { 0 };
+    let m = &PLACES[place];
+    m.base.store(base, Relaxed);
+    m.data_len.store(data_len as u32, Relaxed);
+    m.prepared.store(prepared as u32, Relaxed);
+    CURRENT.store(place + 1, Release);
+}
+
+/// Fetches memory for the whole ring, while asking for it is still allowed.
+pub fn prepare_all() {
+    if let Some(m) = current() {
+        m.prepare(m.data_len.load(Relaxed));
+    }
+}
+
+impl Mapping {
+    /// Start of the data.
+    #[inline(always)]
+    pub fn data(&self) -> usize {
+        self.base.load(Relaxed) + RING_HEADER
+    }
+
+    /// Start of the header page.
+    pub fn base(&self) -> usize {
+        self.base.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn word64(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: inside the mapping, which is never unmapped, and aligned.
+        unsafe { &*((self.base.load(Relaxed) + offset) as *const AtomicU64) }
+    }
+
+    #[cold]
+    fn fetch(&self, end: u32) -> bool {
+        let from = self.prepared.load(Relaxed);
+        let to = end.next_multiple_of(4096).min(self.data_len.load(Relaxed));
+        if sandbox::active() || to <= from {
+            return to <= from;
+        }
+        let done = sys::madvise(self.data() + from as usize, (to - from) as usize, sys::MADV_POPULATE_WRITE) == 0;
+        if done {
+            self.prepared.fetch_max(to, Relaxed);
+        }
+        done
+    }
+}
+
+impl Shared for Mapping {
+    #[inline(always)]
+    fn data_len(&self) -> u32 {
+        self.data_len.load(Relaxed)
+    }
+    #[inline(always)]
+    fn head(&self) -> u64 {
+        self.word64(HEAD_OFFSET).load(Relaxed)
+    }
+    #[inline(always)]
+    fn swap_head(&self, old: u64, new: u64) -> Result<(), u64> {
+        self.word64(HEAD_OFFSET).compare_exchange_weak(old, new, Relaxed, Relaxed).map(drop)
+    }
+    #[inline(always)]
+    fn tail(&self) -> u32 {
+        // SAFETY: as in `word64`.
+        unsafe { &*((self.base.load(Relaxed) + TAIL_OFFSET) as *const AtomicU32) }.load(Acquire)
+    }
+    #[inline(always)]
+    fn prepare(&self, end: u32) -> bool {
+        end <= self.prepared.load(Relaxed) || self.fetch(end)
+    }
+    #[inline(always)]
+    fn commit(&self, offset: u32, word: u64) {
+        self.word64(RING_HEADER + offset as usize).store(word, Release);
+    }
+}

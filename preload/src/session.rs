@@ -1,0 +1,227 @@
+//! A session: this process's ring, and the hello that announces it.
+//!
+//! About a dozen system calls, each of which fails quietly: a file on the container's own tmpfs is created, sized (not
+//! if that would raise SIGXFSZ), mapped and closed, its first pages are fetched (so that a full file system is an
+//! error here and no SIGBUS later); the hello is written into the ring's header page and the same bytes are sent to
+//! the collector's socket without waiting. Then no descriptor is open any more.
+
+use crate::capture::join;
+use crate::ring::{self, Mapping};
+use crate::{clock, control, next, process, start, sys};
+use core::ffi::{c_char, c_int};
+use porthole_common::limits::{HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_HEADER};
+use porthole_common::msgpack::Writer;
+use porthole_common::record::{Args, Hello, Libc, hello_flags};
+use porthole_common::ring::{DATA_LEN_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, MAGIC, VERSION_OFFSET};
+
+/// Opens the session of a program that has just been started.
+pub fn open_first() {
+    if let Some(base) = open(0, &[]) {
+        let _ = base;
+        process::own_session();
+    }
+}
+
+/// Opens the session of a forked child; the inherited ring if that fails.
+#[cold]
+pub fn after_fork(inherited: &'static Mapping) -> &'static Mapping {
+    // The name of the parent's ring stands in its hello.
+    let mut name = [0u8; RING_NAME];
+    // SAFETY: the header page of a ring of ours, HELLO bytes of it, with memory behind them.
+    let page = unsafe { core::slice::from_raw_parts((inherited.base() + HELLO_OFFSET) as *const u8, 64) };
+    let parent = parent_name(page, &mut name);
+    let opened = open(hello_flags::FORKED, parent);
+    process::own_session();
+    opened.and(ring::current()).unwrap_or(inherited)
+}
+
+const RING_NAME: usize = 32;
+
+/// The ring's name in an encoded hello: the third value, behind an array head, kind and version.
+fn parent_name<'a>(hello: &[u8], name: &'a mut [u8; RING_NAME]) -> &'a [u8] {
+    const AT: usize = 3 + 2 + 2;
+    let Some(&[0xc5, 0, len]) = hello.get(AT..AT + 3) else { return &[] };
+    let len = usize::from(len).min(RING_NAME);
+    match (hello.get(AT + 3..AT + 3 + len), name.get_mut(..len)) {
+        (Some(from), Some(to)) => {
+            to.copy_from_slice(from);
+            to
+        }
+        _ => &[],
+    }
+}
+
+/// A ring of its own or the shared one, and the hello. `None` if there is neither.
+fn open(flags: u32, parent_ring: &[u8]) -> Option<usize> {
+    let own = next::own_path()?;
+    let slash = own.iter().rposition(|&b| b == b'/')?;
+    let directory = own.get(..slash)?;
+    let pid = sys::getpid();
+    let mut name = [0u8; RING_NAME];
+    let name = ring_name(&mut name, pid);
+    let mut path = [0u8; 320];
+    if let Some(base) = own_ring(join(&mut path, &[directory, b"/rings/", name])?) {
+        let len = write_hello(base, name, pid, flags, parent_ring);
+        // SAFETY: the header page just written.
+        announce(directory, unsafe { core::slice::from_raw_parts((base + HELLO_OFFSET) as *const u8, len) });
+        return Some(base);
+    }
+    if flags & hello_flags::FORKED != 0 {
+        return None;
+    }
+    shared_ring(join(&mut path, &[directory, b"/rings/", OVERFLOW_RING.as_bytes()])?)
+}
+
+/// `<time>-<pid>` in hexadecimal: unique in the container, and O_EXCL makes sure.
+fn ring_name(buf: &mut [u8; RING_NAME], pid: u32) -> &[u8] {
+    let mut n = hex(buf, 0, clock::now() ^ (buf.as_ptr() as u64) << 20);
+    if let Some(b) = buf.get_mut(n) {
+        *b = b'-';
+    }
+    n = hex(buf, n + 1, u64::from(pid));
+    buf.get(..n).unwrap_or(&[])
+}
+
+fn hex(buf: &mut [u8; RING_NAME], mut at: usize, value: u64) -> usize {
+    let digits = (16 - value.leading_zeros() / 4).max(1);
+    for i in (0..digits).rev() {
+        if let (Some(b), Some(&d)) = (buf.get_mut(at), b"0123456789abcdef".get((value >> (4 * i) & 15) as usize)) {
+            *b = d;
+        }
+        at += 1;
+    }
+    at.min(RING_NAME)
+}
+
+fn own_ring(path: &[u8]) -> Option<usize> {
+    let data = control::ring_data();
+    let size = RING_HEADER + data;
+    // Growing a file beyond this limit raises SIGXFSZ, which kills.
+    if sys::soft_limit(sys::RLIMIT_FSIZE) < size as u64 {
+        return None;
+    }
+    let flags = sys::O_RDWR | sys::O_CREAT | sys::O_EXCL | sys::O_CLOEXEC | sys::O_NOFOLLOW;
+    let fd = sys::openat(sys::AT_FDCWD, path.as_ptr() as *const c_char, flags, 0o600);
+    if fd < 0 {
+        return None;
+    }
+    let fd = fd as c_int;
+    let made = sized_and_mapped(fd, size);
+    sys::close(fd);
+    let (base, prepared) = made?;
+    // SAFETY: the header page of the new mapping, fetched; aligned.
+    unsafe {
+        (base as *mut [u8; 8]).write(MAGIC);
+        ((base + VERSION_OFFSET) as *mut u32).write(u32::from(porthole_common::WIRE_VERSION));
+        ((base + DATA_LEN_OFFSET) as *mut u32).write(data as u32);
+    }
+    ring::switch_to(base, data, prepared);
+    Some(base)
+}
+
+/// The mapping, and how many of its data bytes have memory.
+fn sized_and_mapped(fd: c_int, size: usize) -> Option<(usize, usize)> {
+    const FIRST: usize = 4096;
+    if sys::ftruncate(fd, size) != 0 {
+        return None;
+    }
+    let base = usize::try_from(sys::map_shared(fd, size)).ok()?;
+    match sys::madvise(base, RING_HEADER + FIRST, sys::MADV_POPULATE_WRITE) as c_int {
+        0 => Some((base, FIRST)),
+        // Linux before 5.14: all of it, by the file
+        e if e == -sys::EINVAL && sys::fallocate(fd, size) == 0 => Some((base, size - RING_HEADER)),
+        _ => {
+            sys::unmap(base, size);
+            None
+        }
+    }
+}
+
+/// The ring that all processes of the container share which have none of their own. It was made and filled with
+/// memory when the container was registered.
+fn shared_ring(path: &[u8]) -> Option<usize> {
+    let size = RING_HEADER + OVERFLOW_DATA;
+    let flags = sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW | sys::O_NONBLOCK | sys::O_NOCTTY;
+    let fd = sys::openat(sys::AT_FDCWD, path.as_ptr() as *const c_char, flags, 0);
+    if fd < 0 {
+        return None;
+    }
+    let fd = fd as c_int;
+    let base = usize::try_from(sys::map_shared(fd, size)).ok();
+    sys::close(fd);
+    let base = base?;
+    // Any process of the container can have cut the file; only what is there may be touched.
+    if sys::madvise(base, size, sys::MADV_POPULATE_WRITE) != 0 {
+        sys::unmap(base, size);
+        return None;
+    }
+    ring::switch_to(base, OVERFLOW_DATA, OVERFLOW_DATA);
+    Some(base)
+}
+
+fn write_hello(base: usize, ring: &[u8], pid: u32, flags: u32, parent_ring: &[u8]) -> usize {
+    let forked = flags & hello_flags::FORKED != 0;
+    let name = if forked { None } else { start::executed_name() };
+    let arguments = name.and_then(start::arguments);
+    let (kept, _) = arguments.map_or((0, 0), |(argv, _)| argv.fitting(HELLO_ARGV, HELLO_ARGC));
+    let [uid, euid, _] = sys::getres(sys::nr::GETRESUID);
+    let [gid, egid, _] = sys::getres(sys::nr::GETRESGID);
+    let mut cwd = [0u8; HELLO_PATH];
+    let hello = Hello {
+        version: porthole_common::WIRE_VERSION,
+        ring,
+        pid,
+        ppid: sys::getppid(),
+        pgid: sys::getpgid(),
+        sid: sys::getsid(),
+        uid,
+        euid,
+        gid,
+        egid,
+        cap_effective: sys::effective_capabilities(),
+        libc: libc() as u8,
+        depth: 1,
+        clock: clock::current(),
+        flags,
+        time: clock::now(),
+        execfn: name.map_or(&[], |n| start::executed_bytes(n, HELLO_PATH)),
+        cwd: sys::getcwd(&mut cwd),
+        parent_ring,
+        argc: arguments.map_or(0, |(_, n)| n as u32),
+        argv: Args::EMPTY,
+    };
+    // SAFETY: the rest of the header page, ours and with memory.
+    let room = unsafe { core::slice::from_raw_parts_mut((base + HELLO_OFFSET) as *mut u8, HELLO) };
+    let mut writer = Writer::new(room);
+    match arguments {
+        Some((argv, _)) => hello.encode(&mut writer, kept as u16, argv.iter(HELLO_ARGV)),
+        None => hello.encode(&mut writer, 0, core::iter::empty()),
+    }
+    let len = writer.finish().unwrap_or(0);
+    // SAFETY: as above; volatile, so that it is written after the hello and the collector sees a whole one.
+    unsafe { ((base + HELLO_LEN_OFFSET) as *mut u32).write_volatile(len as u32) };
+    len
+}
+
+fn libc() -> Libc {
+    if next::global("gnu_get_libc_version").is_some() { Libc::Glibc } else { Libc::Musl }
+}
+
+/// One packet to the collector; if nobody listens, or the queue is full, the ring is found all the same.
+fn announce(directory: &[u8], hello: &[u8]) {
+    // struct sockaddr_un
+    let mut address = [0u8; 110];
+    address[..2].copy_from_slice(&1u16.to_ne_bytes());
+    let Some(len) = address.get_mut(2..).and_then(|path| join(path, &[directory, b"/sock"])).map(|p| p.len()) else {
+        return;
+    };
+    let fd = sys::packet_socket();
+    if fd < 0 {
+        return;
+    }
+    let fd = fd as c_int;
+    if sys::connect(fd, address.as_ptr().cast(), 2 + len + 1) == 0 {
+        sys::send(fd, hello);
+    }
+    sys::close(fd);
+}
