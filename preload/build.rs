@@ -14,6 +14,7 @@ fn main() {
         "-Wl,--hash-style=both",
         "-Wl,-Bsymbolic",
         "-Wl,--gc-sections",
+        "-Wl,--strip-all",
         "-Wl,--no-undefined-version",
         "-Wl,-soname,libporthole.so",
     ] {

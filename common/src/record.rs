@@ -140,7 +140,7 @@ impl<'a> Args<'a> {
     }
 }
 
-/// A new session: one ring of one process image. Stands in the ring's header page and is sent over the socket.
+/// A new session: one ring of one process image. Stands in the ring's header and is sent over the socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Hello<'a> {
     /// [`crate::WIRE_VERSION`] of the agent.

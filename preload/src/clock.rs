@@ -6,7 +6,9 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use porthole_common::record::Clock;
 
+#[unsafe(link_section = ".data")]
 static CLOCK: AtomicU8 = AtomicU8::new(Clock::None as u8);
+#[unsafe(link_section = ".data")]
 static CLOCK_GETTIME: Next = Next::new();
 
 const PR_GET_TSC: c_int = 25;

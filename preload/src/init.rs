@@ -4,13 +4,14 @@
 //! everything. There is no lock: whoever wins the first swap does it; a thread or a signal handler that comes in
 //! between is passed through and not recorded.
 
-use crate::{clock, next, process, session};
+use crate::{clock, next, session};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const NEW: u32 = 0;
 const BUSY: u32 = 1;
 const DONE: u32 = 2;
 
+#[unsafe(link_section = ".data")]
 static STATE: AtomicU32 = AtomicU32::new(NEW);
 
 /// Makes sure that initialisation has been done or is under way.
@@ -28,7 +29,6 @@ fn initialise() {
     }
     next::walk_once();
     clock::choose();
-    process::prepare();
     session::open_first();
     STATE.store(DONE, Release);
 }

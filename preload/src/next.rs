@@ -10,9 +10,8 @@ use crate::capture::c_str;
 use core::ffi::{c_char, c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 
-/// Objects kept. A program with more libraries than this has its libc among the first ones all the same: the loader
-/// goes breadth first.
-const MAX_OBJECTS: usize = 64;
+/// Objects kept, in the loader's order; the last place is the C library's, should it come later than that.
+const MAX_OBJECTS: usize = 32;
 
 /// One loaded object: base address and dynamic section.
 struct Object {
@@ -20,13 +19,17 @@ struct Object {
     dynamic: AtomicUsize,
 }
 
+#[unsafe(link_section = ".data")]
 static OBJECTS: [Object; MAX_OBJECTS] =
     [const { Object { base: AtomicUsize::new(0), dynamic: AtomicUsize::new(0) } }; MAX_OBJECTS];
 /// How many of [`OBJECTS`] are filled in; 0 before the walk.
+#[unsafe(link_section = ".data")]
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Which of them is the agent.
+#[unsafe(link_section = ".data")]
 static OURSELVES: AtomicUsize = AtomicUsize::new(0);
 /// The agent's file name as the loader knows it: a NUL-terminated string that lives as long as the library.
+#[unsafe(link_section = ".data")]
 static OUR_NAME: AtomicUsize = AtomicUsize::new(0);
 
 /// A function that a hook stands before, looked up at its first use. One word without an initial value: the library
@@ -163,11 +166,22 @@ unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void
             _ => {}
         }
     }
-    let Some(object) = OBJECTS.get(walk.count) else { return 1 };
-    object.base.store(info.base, Relaxed);
-    object.dynamic.store(dynamic, Relaxed);
-    walk.count += 1;
+    // SAFETY: the loader's name of the object.
+    let libc = is_libc(unsafe { c_str(info.name, 4096) });
+    if walk.count < MAX_OBJECTS - 1 || walk.count == MAX_OBJECTS - 1 && libc {
+        if let Some(object) = OBJECTS.get(walk.count) {
+            object.base.store(info.base, Relaxed);
+            object.dynamic.store(dynamic, Relaxed);
+        }
+        walk.count += 1;
+    }
     0
+}
+
+/// Whether a file of this name is the C library: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`.
+fn is_libc(path: &[u8]) -> bool {
+    let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
+    [&b"libc.so"[..], b"libc-2", b"libc.musl", b"ld-musl"].iter().any(|start| name.starts_with(start))
 }
 
 /// The only reference that the loader resolves for us: weak, without a version, null where there is none.

@@ -1,50 +1,74 @@
 //! Which process this is: the pid, cached in a page that the kernel clears in every forked child.
 //!
-//! A fork may come from `fork`, `forkpty`, `daemon` or a bare `clone`: only the kernel sees them all. The page lies in
-//! the library's own zeroed memory, so it costs one madvise and no mapping. A vfork child shares our memory and sees
-//! its parent's pid here; calls that it makes on its way to exec ask the kernel instead ([`kernel_pid`]).
+//! A fork may come from `fork`, `forkpty`, `daemon` or a bare `clone`: only the kernel sees them all. The page is
+//! mapped at the first record that asks; a process that only executes and ends never does. A vfork child shares our
+//! memory and sees its parent's pid here; calls that it makes on its way to exec ask the kernel instead
+//! ([`kernel_pid`]).
 
 use crate::{sandbox, sys};
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
-#[repr(C, align(4096))]
+/// The page, while 0 everywhere in a process that has not asked yet.
 struct Page {
-    /// 0 = not known in this process yet.
     pid: AtomicU32,
-    /// See [`Session`].
+    /// See [`OWN`].
     session: AtomicU32,
     /// Records that this process has written into the ring of its parent.
     borrowed: AtomicU32,
-    /// Whether the kernel has been told to clear the page. Cleared with it, which is right: a child's page is
-    /// cleared in its own children too.
-    rest: [u32; 1021],
 }
 
-static PAGE: Page =
-    Page { pid: AtomicU32::new(0), session: AtomicU32::new(0), borrowed: AtomicU32::new(0), rest: [0; 1021] };
-static CLEARED_ON_FORK: AtomicU32 = AtomicU32::new(0);
+#[unsafe(link_section = ".data")]
+static PAGE: AtomicUsize = AtomicUsize::new(0);
+/// The process that the present ring belongs to. Copied to forked children, which so learn that it is not theirs.
+#[unsafe(link_section = ".data")]
+static OWNER: AtomicU32 = AtomicU32::new(0);
 
-const BORROWED: u32 = 0;
-const OPENING: u32 = 2;
+/// The ring is this process's own.
 const OWN: u32 = 1;
+/// It is the parent's.
+const BORROWED: u32 = 2;
+/// A thread is opening a session.
+const OPENING: u32 = 3;
 
 /// Records that a forked child writes into its parent's ring before it gets one of its own. A child that only opens
 /// a few files and executes something (each command of a shell script with a redirection) would otherwise pay for two
 /// sessions.
 const GRACE: u32 = 8;
 
-/// Asks the kernel to clear the page in forked children.
-pub fn prepare() {
-    let done = sys::madvise((&raw const PAGE) as usize, size_of::<Page>(), sys::MADV_WIPEONFORK) == 0;
-    CLEARED_ON_FORK.store(u32::from(done), Relaxed);
+/// The page; mapped now if that is allowed.
+#[inline(always)]
+fn page() -> Option<&'static Page> {
+    match PAGE.load(Relaxed) {
+        0 => map_page(),
+        // SAFETY: mapped below, never unmapped.
+        at => Some(unsafe { &*(at as *const Page) }),
+    }
+}
+
+#[cold]
+fn map_page() -> Option<&'static Page> {
+    const SIZE: usize = 4096;
+    if sandbox::active() {
+        return None;
+    }
+    let at = usize::try_from(sys::map_private(SIZE)).ok()?;
+    let cleared = sys::madvise(at, SIZE, sys::MADV_WIPEONFORK) == 0;
+    if !cleared || PAGE.compare_exchange(0, at, Relaxed, Relaxed).is_err() {
+        sys::unmap(at, SIZE);
+    }
+    match PAGE.load(Relaxed) {
+        0 => None,
+        // SAFETY: this mapping, or that of the thread that was faster.
+        at => Some(unsafe { &*(at as *const Page) }),
+    }
 }
 
 /// The pid; 0 where it is not known and may not be asked (a child forked in a sandbox).
 #[inline(always)]
 pub fn pid() -> u32 {
-    match PAGE.pid.load(Relaxed) {
-        0 => ask(),
-        pid => pid,
+    match page().map(|p| p.pid.load(Relaxed)) {
+        None | Some(0) => ask(),
+        Some(pid) => pid,
     }
 }
 
@@ -54,8 +78,10 @@ fn ask() -> u32 {
         return 0;
     }
     let pid = sys::getpid();
-    if CLEARED_ON_FORK.load(Relaxed) != 0 {
-        PAGE.pid.store(pid, Relaxed);
+    if let Some(page) = page() {
+        let session = if OWNER.load(Relaxed) == pid { OWN } else { BORROWED };
+        page.session.store(session, Relaxed);
+        page.pid.store(pid, Relaxed);
     }
     pid
 }
@@ -67,27 +93,38 @@ pub fn kernel_pid() -> u32 {
 
 /// Whether this is a vfork child, or any other process that shares our memory.
 pub fn shares_memory() -> bool {
-    let cached = PAGE.pid.load(Relaxed);
-    cached != 0 && cached != kernel_pid()
+    let cached = match PAGE.load(Relaxed) {
+        0 => 0,
+        // SAFETY: as in `page`.
+        at => unsafe { &*(at as *const Page) }.pid.load(Relaxed),
+    };
+    let known = if cached != 0 { cached } else { OWNER.load(Relaxed) };
+    known != kernel_pid()
 }
 
-/// The process has a ring of its own.
-pub fn own_session() {
-    PAGE.session.store(OWN, Relaxed);
+/// The process `pid` has a ring of its own.
+pub fn own_session(pid: u32) {
+    OWNER.store(pid, Relaxed);
+    if PAGE.load(Relaxed) != 0
+        && let Some(page) = page()
+    {
+        page.session.store(OWN, Relaxed);
+    }
 }
 
 /// Whether this process should now open a session: it was forked, has written its first records into the inherited
-/// ring, and no other thread is at it. The caller opens one and calls [`own_session`].
+/// ring, and no other thread is at it. The caller opens one and calls [`own_session`]. Asked after [`pid`].
 #[inline(always)]
 pub fn wants_session() -> bool {
-    PAGE.session.load(Relaxed) == BORROWED && count_borrowed()
+    match page() {
+        Some(page) if page.session.load(Relaxed) == BORROWED => count_borrowed(page),
+        _ => false,
+    }
 }
 
 #[cold]
-fn count_borrowed() -> bool {
-    if sandbox::active() || CLEARED_ON_FORK.load(Relaxed) == 0 {
-        return false;
-    }
-    PAGE.borrowed.fetch_add(1, Relaxed) >= GRACE
-        && PAGE.session.compare_exchange(BORROWED, OPENING, Relaxed, Relaxed).is_ok()
+fn count_borrowed(page: &Page) -> bool {
+    !sandbox::active()
+        && page.borrowed.fetch_add(1, Relaxed) >= GRACE
+        && page.session.compare_exchange(BORROWED, OPENING, Relaxed, Relaxed).is_ok()
 }

@@ -18,9 +18,11 @@ pub struct Mapping {
     prepared: AtomicU32,
 }
 
+#[unsafe(link_section = ".data")]
 static PLACES: [Mapping; 2] =
     [const { Mapping { base: AtomicUsize::new(0), data_len: AtomicU32::new(0), prepared: AtomicU32::new(0) } }; 2];
 /// 0 = no ring, else the place + 1.
+#[unsafe(link_section = ".data")]
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 
 /// The ring that records go to.
@@ -46,6 +48,15 @@ pub fn prepare_all() {
     }
 }
 
+/// Bytes of the file that are allocated at a time, beyond its first page.
+const GROWTH: usize = 16384;
+
+/// Whether this kernel can allocate a mapping's pages later, and say so if it cannot: [`sys::MADV_POPULATE_WRITE`].
+/// It refuses an unknown advice before it looks at the (empty) range.
+pub fn grows() -> bool {
+    sys::madvise(0, 0, sys::MADV_POPULATE_WRITE) == 0
+}
+
 impl Mapping {
     /// Start of the data.
     #[inline(always)]
@@ -67,10 +78,12 @@ impl Mapping {
     #[cold]
     fn fetch(&self, end: u32) -> bool {
         let from = self.prepared.load(Relaxed);
-        let to = end.next_multiple_of(4096).min(self.data_len.load(Relaxed));
+        let step = (end as usize + RING_HEADER).next_multiple_of(GROWTH) - RING_HEADER;
+        let to = (step as u32).min(self.data_len.load(Relaxed));
         if sandbox::active() || to <= from {
             return to <= from;
         }
+        // `from` ends on a page; the kernel rounds the end up to one
         let done = sys::madvise(self.data() + from as usize, (to - from) as usize, sys::MADV_POPULATE_WRITE) == 0;
         if done {
             self.prepared.fetch_max(to, Relaxed);

@@ -5,6 +5,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+#[unsafe(link_section = ".data")]
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// Whether optional system calls are over for this process and its forked children.

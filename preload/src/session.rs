@@ -1,8 +1,8 @@
 //! A session: this process's ring, and the hello that announces it.
 //!
 //! About a dozen system calls, each of which fails quietly: a file on the container's own tmpfs is created, sized (not
-//! if that would raise SIGXFSZ), mapped and closed, its first pages are fetched (so that a full file system is an
-//! error here and no SIGBUS later); the hello is written into the ring's header page and the same bytes are sent to
+//! if that would raise SIGXFSZ), mapped and closed, its first page is allocated (a full file system is an error
+//! here and no SIGBUS later); the hello is written into the ring's header and the same bytes are sent to
 //! the collector's socket without waiting. Then no descriptor is open any more.
 
 use crate::capture::join;
@@ -16,10 +16,9 @@ use porthole_common::ring::{DATA_LEN_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, MAG
 
 /// Opens the session of a program that has just been started.
 pub fn open_first() {
-    if let Some(base) = open(0, &[]) {
-        let _ = base;
-        process::own_session();
-    }
+    let pid = sys::getpid();
+    open(pid, 0, &[]);
+    process::own_session(pid);
 }
 
 /// Opens the session of a forked child; the inherited ring if that fails.
@@ -27,15 +26,17 @@ pub fn open_first() {
 pub fn after_fork(inherited: &'static Mapping) -> &'static Mapping {
     // The name of the parent's ring stands in its hello.
     let mut name = [0u8; RING_NAME];
-    // SAFETY: the header page of a ring of ours, HELLO bytes of it, with memory behind them.
+    // SAFETY: the header of a ring of ours, with memory behind it.
     let page = unsafe { core::slice::from_raw_parts((inherited.base() + HELLO_OFFSET) as *const u8, 64) };
     let parent = parent_name(page, &mut name);
-    let opened = open(hello_flags::FORKED, parent);
-    process::own_session();
+    let pid = sys::getpid();
+    let opened = open(pid, hello_flags::FORKED, parent);
+    process::own_session(pid);
     opened.and(ring::current()).unwrap_or(inherited)
 }
 
 const RING_NAME: usize = 32;
+const PAGE: usize = 4096;
 
 /// The ring's name in an encoded hello: the third value, behind an array head, kind and version.
 fn parent_name<'a>(hello: &[u8], name: &'a mut [u8; RING_NAME]) -> &'a [u8] {
@@ -52,17 +53,16 @@ fn parent_name<'a>(hello: &[u8], name: &'a mut [u8; RING_NAME]) -> &'a [u8] {
 }
 
 /// A ring of its own or the shared one, and the hello. `None` if there is neither.
-fn open(flags: u32, parent_ring: &[u8]) -> Option<usize> {
+fn open(pid: u32, flags: u32, parent_ring: &[u8]) -> Option<usize> {
     let own = next::own_path()?;
     let slash = own.iter().rposition(|&b| b == b'/')?;
     let directory = own.get(..slash)?;
-    let pid = sys::getpid();
     let mut name = [0u8; RING_NAME];
     let name = ring_name(&mut name, pid);
     let mut path = [0u8; 320];
     if let Some(base) = own_ring(join(&mut path, &[directory, b"/rings/", name])?) {
         let len = write_hello(base, name, pid, flags, parent_ring);
-        // SAFETY: the header page just written.
+        // SAFETY: the header just written.
         announce(directory, unsafe { core::slice::from_raw_parts((base + HELLO_OFFSET) as *const u8, len) });
         return Some(base);
     }
@@ -109,7 +109,7 @@ fn own_ring(path: &[u8]) -> Option<usize> {
     let made = sized_and_mapped(fd, size);
     sys::close(fd);
     let (base, prepared) = made?;
-    // SAFETY: the header page of the new mapping, fetched; aligned.
+    // SAFETY: the header of the new mapping, which has memory; aligned.
     unsafe {
         (base as *mut [u8; 8]).write(MAGIC);
         ((base + VERSION_OFFSET) as *mut u32).write(u32::from(porthole_common::WIRE_VERSION));
@@ -119,22 +119,15 @@ fn own_ring(path: &[u8]) -> Option<usize> {
     Some(base)
 }
 
-/// The mapping, and how many of its data bytes have memory.
+/// The mapping, and how many of its data bytes have memory: the first page, the others when they are wanted
+/// (`Mapping::prepare`). Linux before 5.14 cannot do that without the descriptor: there, all of it.
 fn sized_and_mapped(fd: c_int, size: usize) -> Option<(usize, usize)> {
-    const FIRST: usize = 4096;
-    if sys::ftruncate(fd, size) != 0 {
+    let first = if ring::grows() { PAGE } else { size };
+    if sys::fallocate(fd, first) != 0 || sys::ftruncate(fd, size) != 0 {
         return None;
     }
     let base = usize::try_from(sys::map_shared(fd, size)).ok()?;
-    match sys::madvise(base, RING_HEADER + FIRST, sys::MADV_POPULATE_WRITE) as c_int {
-        0 => Some((base, FIRST)),
-        // Linux before 5.14: all of it, by the file
-        e if e == -sys::EINVAL && sys::fallocate(fd, size) == 0 => Some((base, size - RING_HEADER)),
-        _ => {
-            sys::unmap(base, size);
-            None
-        }
-    }
+    Some((base, first - RING_HEADER))
 }
 
 /// The ring that all processes of the container share which have none of their own. It was made and filled with
@@ -190,7 +183,7 @@ fn write_hello(base: usize, ring: &[u8], pid: u32, flags: u32, parent_ring: &[u8
         argc: arguments.map_or(0, |(_, n)| n as u32),
         argv: Args::EMPTY,
     };
-    // SAFETY: the rest of the header page, ours and with memory.
+    // SAFETY: the rest of the header, ours and with memory.
     let room = unsafe { core::slice::from_raw_parts_mut((base + HELLO_OFFSET) as *mut u8, HELLO) };
     let mut writer = Writer::new(room);
     match arguments {

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Auxiliary vector entry: the file name given to execve.
 pub const AT_EXECFN: c_ulong = 31;
 
+#[unsafe(link_section = ".data")]
 static ENVIRON: AtomicUsize = AtomicUsize::new(0);
 
 /// The program's `environ`, as it is now.

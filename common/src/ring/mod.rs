@@ -1,11 +1,11 @@
 //! The ring: how records leave a process without a system call, and outlive it.
 //!
-//! A ring is a file: one header page, then a power of two of data bytes. Many writers (the threads and forked children
+//! A ring is a file: a header, then a power of two of data bytes. Many writers (the threads and forked children
 //! of one process) reserve room with one compare-and-swap on [`HEAD`], write, and commit; one reader outside copies
 //! what lies between its own position and the head, and tells the writers by [`TAIL`] what it has taken.
 //!
 //! ```text
-//! header page   magic, version, size | HEAD: sequence and position | TAIL | hello record
+//! header   magic, version, size | HEAD: sequence and position | TAIL | hello record
 //! data          [commit word, sequence, pid, time, payload …][commit word, …] …   each a multiple of 8 bytes
 //! ```
 //!
@@ -36,7 +36,7 @@ pub const HELLO_LEN_OFFSET: usize = 16;
 pub const HEAD_OFFSET: usize = 64;
 /// Offset of the reader's word (u32): position up to which the writers may overwrite. On a cache line of its own.
 pub const TAIL_OFFSET: usize = 128;
-/// Offset of the hello record in the header page.
+/// Offset of the hello record in the header.
 pub const HELLO_OFFSET: usize = 256;
 
 /// Bytes of a record before its payload: commit word (u64), sequence (u32), pid (u32), time (u64).
@@ -111,6 +111,15 @@ pub const fn valid_data_len(len: usize) -> bool {
 const _: () = {
     assert!(HEAD_OFFSET.is_multiple_of(64) && TAIL_OFFSET.is_multiple_of(64) && TAIL_OFFSET > HEAD_OFFSET);
     assert!(HELLO_OFFSET > TAIL_OFFSET + 4 && HELLO_OFFSET < crate::limits::RING_HEADER);
+    // a hello with every field full fits: numbers and heads take less than 100 bytes
+    assert!(
+        crate::limits::HELLO
+            >= 100
+                + 2 * crate::limits::RING_NAME
+                + 2 * crate::limits::HELLO_PATH
+                + crate::limits::HELLO_ARGV
+                + crate::msgpack::bin_len(0) * crate::limits::HELLO_ARGC
+    );
     assert!(valid_data_len(crate::limits::RING_DATA) && valid_data_len(crate::limits::OVERFLOW_DATA));
     // the largest record's length fits the commit word, and several records fit the smallest ring
     assert!(crate::limits::RECORD <= u16::MAX as usize && crate::limits::RECORD <= crate::limits::RING_DATA_MIN);

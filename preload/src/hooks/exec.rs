@@ -82,7 +82,9 @@ fn unreadable(path: *const c_char) -> bool {
     path.is_null() || !sandbox::active() && sys::access(sys::AT_FDCWD, path, 0) == -(sys::EFAULT as isize)
 }
 
+#[unsafe(link_section = ".data")]
 static EXECVE: Next = Next::new();
+#[unsafe(link_section = ".data")]
 static EXECVPE: Next = Next::new();
 
 type Execve = unsafe extern "C" fn(*const c_char, Array, Array) -> c_int;

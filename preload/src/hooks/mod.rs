@@ -28,6 +28,7 @@ macro_rules! hook {
         $(#[$meta])*
         #[cfg_attr(porthole_agent, unsafe(no_mangle))]
         unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
+            #[unsafe(link_section = ".data")]
             static NEXT: $crate::next::Next = $crate::next::Next::new();
             #[allow(unused_variables)]
             let $real = |$($arg: $type),*| -> $ret {
@@ -48,6 +49,7 @@ macro_rules! hook {
 }
 pub(crate) use hook;
 
+#[unsafe(link_section = ".data")]
 static ERRNO: AtomicUsize = AtomicUsize::new(0);
 
 /// The calling thread's `errno`.

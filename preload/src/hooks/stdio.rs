@@ -10,7 +10,9 @@ use porthole_common::record::Call;
 
 type Stream = *mut c_void;
 
+#[unsafe(link_section = ".data")]
 static FILENO: Next = Next::new();
+#[unsafe(link_section = ".data")]
 static DIRFD: Next = Next::new();
 
 /// The descriptor behind a stream that was just opened (nobody else can hold its lock), or the negative errno.

@@ -11,8 +11,11 @@ use core::ffi::{c_char, c_int, c_long};
 use core::ptr::null;
 use porthole_common::record::Call;
 
+#[unsafe(link_section = ".data")]
 static EXECV: Next = Next::new();
+#[unsafe(link_section = ".data")]
 static EXECVP: Next = Next::new();
+#[unsafe(link_section = ".data")]
 static SYSCALL: Next = Next::new();
 
 type Execv = unsafe extern "C" fn(*const c_char, Array) -> c_int;
