@@ -1,1 +1,250 @@
-fn main() {}
+//! Containers of a real docker daemon with `--runtime porthole`: recorded under their full ids, and doing exactly what
+//! they do under docker's own runtime.
+
+use porthole_tests::collector::Collector;
+use porthole_tests::docker::{Docker, RUNTIME};
+use porthole_tests::events::Events;
+use porthole_tests::program::Outcome;
+use porthole_tests::{rootfs, suite, tests, wait};
+use std::process::ExitCode;
+
+struct Fixture {
+    docker: Docker,
+    collector: Collector,
+}
+
+fn fixture() -> Fixture {
+    let collector = Collector::start();
+    let root = collector.scratch().dir("root");
+    rootfs::make(&root);
+    let docker = Docker::start(&collector.state_dir(), &[]);
+    docker.import(&root);
+    Fixture { docker, collector }
+}
+
+fn main() -> ExitCode {
+    suite::run(
+        fixture,
+        tests![
+            a_container_is_recorded_and_tagged,
+            the_name_and_image_are_known,
+            a_musl_container_is_recorded,
+            a_user_without_rights,
+            read_only,
+            no_capabilities,
+            no_new_privileges,
+            everything_taken_away,
+            exec_is_recorded,
+            exec_of_another_user,
+            health_checks_are_recorded,
+            a_terminal,
+            the_image_is_not_changed,
+            profiles_that_kill_what_an_agent_needs,
+            little_memory_and_200_processes,
+            user_namespaces,
+            nothing_was_lost,
+        ],
+    )
+}
+
+impl Fixture {
+    /// The same with docker's runtime and ours; what ours is called, and what both said.
+    fn same(&self, options: &[&str], args: &[&str]) -> (String, Outcome) {
+        let plain = self.docker.create(None, options, args).run();
+        let ours = self.docker.create(Some(RUNTIME), options, args);
+        let said = ours.run();
+        assert_eq!(plain, said, "docker {options:?} {args:?}");
+        (ours.id.clone(), said)
+    }
+
+    fn probe(&self, options: &[&str]) -> Events {
+        let (id, said) = self.same(options, &["/t/probe", "/etc/secret"]);
+        assert_eq!(said.status, 3, "{said:?}");
+        self.records_of_probe(&id)
+    }
+
+    fn records_of_probe(&self, id: &str) -> Events {
+        let all = self.collector.wait_for("the records of the probe", |events| {
+            let own = events.of_container(id);
+            !own.execs("/t/probe").is_empty()
+                && !own.opens("/etc/secret").is_empty()
+                && !own.connects("127.0.0.1").is_empty()
+                && !own.execs("/bin/true").is_empty()
+        });
+        let own = all.of_container(id);
+        assert!(own.opens("/etc/secret").0[0].succeeded(), "{own}");
+        assert_eq!(own.connects("127.0.0.1").0[0].number("evt.rawres"), Some(0), "{own}");
+        for event in &own.0 {
+            assert_eq!(event.text("container.id"), &id[..12], "{event:?}");
+        }
+        own
+    }
+}
+
+fn a_container_is_recorded_and_tagged(f: &Fixture) {
+    let events = f.probe(&[]);
+    let open = &events.opens("/etc/secret").0[0];
+    assert_eq!(open.number("proc.vpid"), Some(1), "{open:?}");
+    let own = std::fs::read_link("/proc/self/ns/net").expect("own namespaces").display().to_string();
+    let net = open.number("ns.net").unwrap_or_else(|| panic!("{open:?}"));
+    assert_ne!(own, format!("net:[{net}]"));
+}
+
+fn the_name_and_image_are_known(f: &Fixture) {
+    // docker puts neither into the spec, but into its own state, which is there before the first process
+    let container = f.docker.create(Some(RUNTIME), &["--name", "a-name"], &["/t/probe", "/etc/secret"]);
+    container.run();
+    let events = f.records_of_probe(&container.id);
+    let open = &events.opens("/etc/secret").0[0];
+    assert_eq!(open.text("container.name"), "a-name", "{open:?}");
+    assert!(open.text("container.image").starts_with("porthole-test"), "{open:?}");
+}
+
+fn a_musl_container_is_recorded(f: &Fixture) {
+    let (id, said) = f.same(&[], &["/t/probe-musl", "/etc/secret"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    f.collector.wait_for("records of musl", |e| {
+        let own = e.of_container(&id);
+        !own.opens("/etc/secret").is_empty() && !own.connects("127.0.0.1").is_empty() && !own.execs("/true").is_empty()
+    });
+}
+
+fn a_user_without_rights(f: &Fixture) {
+    let events = f.probe(&["--user", "1000:1000"]);
+    let open = &events.opens("/etc/secret").0[0];
+    assert_eq!((open.number("user.uid"), open.text("user.name")), (Some(1000), "app"), "{open:?}");
+}
+
+fn read_only(f: &Fixture) {
+    f.probe(&["--read-only"]);
+}
+
+fn no_capabilities(f: &Fixture) {
+    f.probe(&["--cap-drop", "ALL"]);
+}
+
+fn no_new_privileges(f: &Fixture) {
+    f.probe(&["--security-opt", "no-new-privileges", "--user", "1000"]);
+}
+
+fn everything_taken_away(f: &Fixture) {
+    let options = ["--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "1000"];
+    f.probe(&options);
+}
+
+fn exec_is_recorded(f: &Fixture) {
+    let container = f.docker.create(Some(RUNTIME), &[], &["/bin/sleep", "60"]);
+    container.start();
+    let said = container.exec(&[], &["/t/probe", "/etc/secret"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    let plain = f.docker.create(None, &[], &["/bin/sleep", "60"]);
+    plain.start();
+    assert_eq!(plain.exec(&[], &["/t/probe", "/etc/secret"]), said);
+    f.records_of_probe(&container.id);
+    f.collector.wait_for("the exec from outside", |e| {
+        e.of_container(&container.id).filter(|e| e.kind() == "container.exec").len() == 1
+    });
+}
+
+fn exec_of_another_user(f: &Fixture) {
+    let container = f.docker.create(Some(RUNTIME), &["--read-only", "--cap-drop", "ALL"], &["/bin/sleep", "60"]);
+    container.start();
+    let said = container.exec(&["--user", "1000", "--workdir", "/tmp", "--env", "A=b"], &["/t/probe", "/etc/secret"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    let events = f.records_of_probe(&container.id);
+    let open = &events.opens("/etc/secret").0[0];
+    assert_eq!((open.number("user.uid"), open.text("proc.cwd")), (Some(1000), "/tmp/"), "{open:?}");
+}
+
+fn health_checks_are_recorded(f: &Fixture) {
+    let options = ["--health-cmd", "cat /etc/secret", "--health-interval", "1s", "--health-retries", "1"];
+    let container = f.docker.create(Some(RUNTIME), &options, &["/bin/sleep", "60"]);
+    container.start();
+    wait::until_true("the health check passes", || container.inspect("{{.State.Health.Status}}") == "healthy");
+    f.collector.wait_for("records of the health check", |e| {
+        let own = e.of_container(&container.id);
+        !own.opens("/etc/secret").is_empty() && !own.execs("/bin/cat").is_empty()
+    });
+}
+
+fn a_terminal(f: &Fixture) {
+    let (id, said) = f.same(&["--tty"], &["/bin/sh", "-c", "cat /etc/secret; ls -l /proc/self/fd/0; exit 6"]);
+    assert!(said.status == 6 && said.text().contains("/dev/pts/"), "{said:?}");
+    let all = f.collector.wait_for("records", |e| !e.of_container(&id).opens("/etc/secret").is_empty());
+    let open = &all.of_container(&id).opens("/etc/secret").0[0];
+    assert!(open.number("proc.tty").is_some_and(|tty| tty > 0), "{open:?}");
+}
+
+fn the_image_is_not_changed(f: &Fixture) {
+    for options in [&[][..], &["--read-only"]] {
+        let container = f.docker.create(Some(RUNTIME), options, &["/bin/true"]);
+        let said = container.run();
+        assert_eq!(said.status, 0, "{said:?}");
+        assert_eq!(container.changes(), "", "docker diff shows no trace of porthole ({options:?})");
+    }
+}
+
+fn profiles_that_kill_what_an_agent_needs(f: &Fixture) {
+    let script = "cat /etc/secret; (cat /etc/hostname); ls / | head -2; exit 9";
+    for (call, needed) in [("memfd_create", false), ("socket", true), ("ftruncate", true), ("connect", true)] {
+        let profile = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{{"names":["{call}"],"action":"SCMP_ACT_KILL"}}]}}"#
+        );
+        let profile = f.collector.scratch().file(&format!("seccomp-{call}.json"), profile);
+        let option = format!("seccomp={}", profile.display());
+        let (id, said) = f.same(&["--security-opt", &option], &["/bin/sh", "-c", script]);
+        assert_eq!(said.status, 9, "{call}: {said:?}");
+        let all = f.collector.wait_for("the container is registered", |e| !e.of_container(&id).is_empty());
+        if needed {
+            let starts = all.of_container(&id).filter(|e| e.kind() == "container.start");
+            let start = starts.only(&format!("{call}: container.start")).0.to_string();
+            let blind = f.collector.wait_for("the blind spot is an event", |e| {
+                !e.of_container(&id).filter(|e| e.kind() == "porthole.blindspot").is_empty()
+            });
+            let blind = blind.of_container(&id).filter(|e| e.kind() == "porthole.blindspot").0[0].0.to_string();
+            assert!(blind.contains(call), "the reason names {call}: {blind}\n{start}");
+        } else {
+            f.collector.wait_for("its records", |e| !e.of_container(&id).opens("/etc/secret").is_empty());
+        }
+    }
+}
+
+fn little_memory_and_200_processes(f: &Fixture) {
+    let (id, said) = f.same(&["--memory", "64m"], &["/t/many", "200"]);
+    assert_eq!((said.status, said.text().as_str()), (0, "200 of 200"), "{said:?}");
+    let all = f.collector.wait_for("records of many", |e| e.of_container(&id).execs("/t/many").len() > 190);
+    let own = all.of_container(&id);
+    // what could not be kept is told: each of the 201 execs is either there or in the count of the lost
+    let view = f.collector.container(&id).map(|v| v["lost"].clone()).unwrap_or_default();
+    let lost: u64 = view.as_object().map_or(0, |m| m.values().filter_map(serde_json::Value::as_u64).sum());
+    assert!(own.execs("/t/many").len() as u64 + lost >= 201, "{} execs, lost: {view}", own.execs("/t/many").len());
+}
+
+fn user_namespaces(f: &Fixture) {
+    let docker = Docker::start(&f.collector.state_dir(), &["--userns-remap", "default"]);
+    docker.import(&f.collector.scratch().join("root"));
+    let plain = docker.create(None, &[], &["/t/probe", "/etc/secret"]).run();
+    let ours = docker.create(Some(RUNTIME), &[], &["/t/probe", "/etc/secret"]);
+    let said = ours.run();
+    assert_eq!((plain.status, &plain), (3, &said), "{}", docker.log());
+    let events = f.records_of_probe(&ours.id);
+    let open = &events.opens("/etc/secret").0[0];
+    let own = std::fs::read_link("/proc/self/ns/user").expect("own namespaces").display().to_string();
+    let user = open.number("ns.user").unwrap_or_else(|| panic!("{open:?}"));
+    assert_ne!(own, format!("user:[{user}]"), "{open:?}");
+    assert!(open.number("user.uid").is_some_and(|uid| uid >= 100_000), "the host's view of the user: {open:?}");
+    // exec by the engine, there too
+    let container = docker.create(Some(RUNTIME), &[], &["/bin/sleep", "60"]);
+    container.start();
+    let said = container.exec(&["--user", "1000"], &["/t/probe", "/etc/secret"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    f.records_of_probe(&container.id);
+}
+
+fn nothing_was_lost(f: &Fixture) {
+    // stands last, and leaves out the container that was short of memory: that one counts what it lost
+    let drops = f.collector.events().filter(|e| e.kind() == "porthole.drop");
+    let names: Vec<&str> = drops.0.iter().map(|e| e.text("proc.name")).filter(|n| *n != "many").collect();
+    assert!(names.is_empty(), "{drops}");
+    f.collector.events().assert_once_and_complete();
+}
