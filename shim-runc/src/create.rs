@@ -1,0 +1,177 @@
+//! `create`, `run`, `restore`: the agent goes into the container, and the container into the registry.
+
+use crate::plan::dev::Root;
+use crate::plan::{self, Plan, Share};
+use crate::runtime::Runtime;
+use crate::settings::Settings;
+use crate::{elf, engine, overlay};
+use porthole_registration::container::{Container, Injection};
+use porthole_registration::layout::{ContainerDir, MOUNT_ROOT};
+use porthole_registration::registry::{self, Claim};
+use porthole_registration::share::{self, Agent, View};
+use porthole_registration::undo::{CONFIG_LIMIT, undo_config, without_edits};
+use porthole_registration::{edits, file, life};
+use serde_json::Value;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a call is about.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// `create`, `run` or `restore`.
+    pub verb: &'static str,
+    /// Container id.
+    pub id: &'a str,
+    /// `--bundle`.
+    pub bundle: Option<&'a Path>,
+    /// `--root`, absolute, or the runtime's default.
+    pub runtime_root: &'a Path,
+    /// The runtime that will make the container.
+    pub runtime: &'a Runtime,
+}
+
+/// Prepares everything. What goes wrong is undone; the messages say what the container starts without.
+pub fn prepare(request: &Request<'_>, settings: &Settings) -> Vec<String> {
+    let bundle = match fs::canonicalize(request.bundle.unwrap_or(Path::new("."))) {
+        Ok(bundle) => bundle,
+        // The runtime will say so itself.
+        Err(_) => return Vec::new(),
+    };
+    let config = bundle.join("config.json");
+    let bytes = match file::read(&config, CONFIG_LIMIT) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(e) => return vec![format!("container {} is not instrumented: {e}", request.id)],
+    };
+    let Ok((bytes, spec)) = pristine(bytes) else { return Vec::new() };
+    if !plan::is_sound(&spec) {
+        return Vec::new();
+    }
+    let Some(dir) = ContainerDir::new(&settings.state_dir, request.id) else {
+        return vec![format!("container {:?} is not instrumented: no runtime takes this id", request.id)];
+    };
+    registry::prune(&settings.state_dir);
+    let claim = match registry::claim(&settings.state_dir, dir) {
+        Ok(claim) => claim,
+        Err(e) => return vec![format!("container {} is not instrumented: {e}", request.id)],
+    };
+    register(request, settings, &claim, &Bundle { path: bundle, config, bytes, spec }).unwrap_or_else(|mut messages| {
+        messages.extend(claim.abandon().err().map(|e| e.to_string()));
+        messages
+    })
+}
+
+struct Bundle {
+    path: PathBuf,
+    config: PathBuf,
+    /// config.json without porthole.
+    bytes: Vec<u8>,
+    spec: Value,
+}
+
+/// `Err`: nothing is registered, the bundle is as it was.
+fn register(
+    request: &Request<'_>,
+    settings: &Settings,
+    claim: &Claim,
+    bundle: &Bundle,
+) -> Result<Vec<String>, Vec<String>> {
+    let mut container = describe(request, bundle);
+    let mut messages = Vec::new();
+    match inject(settings, claim.dir(), bundle, &container, &mut messages) {
+        Ok((library, mount_point)) => {
+            container.injection = Injection::Preload { library };
+            if mount_point == MOUNT_ROOT && root(&container.rootfs) == Root::Free {
+                container.mount_point_made = format!("{}{MOUNT_ROOT}", container.rootfs);
+            }
+        }
+        Err(reason) => {
+            messages.push(format!("container {} is not instrumented: {reason}", request.id));
+            messages.extend(share::remove(claim.dir()).err().map(|e| e.to_string()));
+            container.injection = Injection::None { reason };
+        }
+    }
+    if let Err(e) = claim.publish(&container) {
+        messages.push(format!("container {} is not instrumented: {e}", request.id));
+        messages.extend(undo_config(claim.dir(), &bundle.config).err().map(|e| e.to_string()));
+        return Err(messages);
+    }
+    Ok(messages)
+}
+
+fn describe(request: &Request<'_>, bundle: &Bundle) -> Container {
+    let mut container = engine::describe(request.id, &bundle.path.to_string_lossy(), &bundle.spec);
+    let rootfs = bundle.path.join(bundle.spec.pointer("/root/path").and_then(Value::as_str).unwrap_or_default());
+    let rootfs = fs::canonicalize(&rootfs).unwrap_or(rootfs);
+    let env = bundle.spec.get("process").into_iter().flat_map(engine::environment);
+    container.process.target = elf::target(&rootfs, &container.mounts, &container.process, env).into();
+    container.overlay = overlay::at(&rootfs);
+    container.rootfs = rootfs.to_string_lossy().into_owned();
+    container.created_ns = registry::now_ns();
+    container.runtime = request.runtime.path.to_string_lossy().into_owned();
+    container.runtime_root = request.runtime_root.to_string_lossy().into_owned();
+    container.verb = request.verb.into();
+    // This process becomes the runtime.
+    container.runtime_pid = std::process::id();
+    container.runtime_start = life::start_time(container.runtime_pid);
+    container
+}
+
+/// Makes the share and edits the bundle. On failure the bundle is untouched; the share may be there in part.
+fn inject(
+    settings: &Settings,
+    dir: &ContainerDir,
+    bundle: &Bundle,
+    container: &Container,
+    messages: &mut Vec<String>,
+) -> Result<(String, &'static str), String> {
+    let (mnt, rings) = (dir.mnt(), dir.rings());
+    let share = Share { mnt: &mnt, rings: &rings };
+    let target = &container.process.target;
+    let plan = plan::plan(bundle.spec.clone(), share, target, || root(&container.rootfs));
+    let (spec, mount_point, library) = match plan {
+        Plan::Inject { spec, mount_point, library } => (spec, mount_point, library),
+        Plan::Leave(reason) => return Err(reason),
+    };
+    let written = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
+    let agent = Agent::load(&settings.agent()).map_err(|e| e.to_string())?;
+    let unbounded = share::make(dir, &agent, container.memory_limit, View::Container).map_err(|e| e.to_string())?;
+    messages.extend(unbounded.map(|e| format!("the records of container {} are not bounded: {e}", container.id)));
+    file::publish(&dir.config_original(), &bundle.bytes, 0o600).map_err(|e| e.to_string())?;
+    file::publish(&dir.config_written(), &written, 0o600).map_err(|e| e.to_string())?;
+    file::replace(&bundle.config, &written).map_err(|e| e.to_string())?;
+    Ok((library, mount_point))
+}
+
+/// A config.json without the edits of earlier containers made from the same bundle: its original bytes where the
+/// registration still has them.
+fn pristine(mut bytes: Vec<u8>) -> serde_json::Result<(Vec<u8>, Value)> {
+    let mut spec: Value = serde_json::from_slice(&bytes)?;
+    for share in edits::shares(&spec) {
+        let kept = share.parent().and_then(|dir| {
+            let written = file::read(&dir.join("config.written"), CONFIG_LIMIT).ok()?;
+            (written == bytes).then(|| file::read(&dir.join("config.original"), CONFIG_LIMIT).ok())?
+        });
+        if let Some(before) = kept.or_else(|| without_edits(&bytes, &share)) {
+            spec = serde_json::from_slice(&before)?;
+            bytes = before;
+        }
+    }
+    Ok((bytes, spec))
+}
+
+/// What is at the place for the share in a root file system.
+fn root(rootfs: &str) -> Root {
+    let place = format!("{rootfs}{MOUNT_ROOT}");
+    match fs::symlink_metadata(&place) {
+        Ok(meta) if meta.is_dir() && fs::read_dir(&place).is_ok_and(|mut dir| dir.next().is_none()) => {
+            Root::EmptyDirectory
+        }
+        Ok(_) => Root::Taken,
+        Err(_) => match nix::unistd::access(rootfs, nix::unistd::AccessFlags::W_OK) {
+            Ok(()) => Root::Free,
+            Err(_) => Root::ReadOnly,
+        },
+    }
+}
