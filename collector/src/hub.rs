@@ -48,6 +48,7 @@ struct Inner {
 struct Subscriber {
     queue: Sender<Item>,
     lost: Arc<AtomicU64>,
+    wanted: Box<dyn Fn(&Event) -> bool + Send + Sync>,
 }
 
 /// The receiving end; dropping it ends the subscription.
@@ -84,13 +85,13 @@ impl Hub {
         }
     }
 
-    /// The last `last` kept events that `wanted` accepts, oldest first, and all that follow them: no event between is
-    /// missing or doubled. `None` when there are too many subscribers, or when the hub is closed.
+    /// The last `last` kept events that `wanted` accepts, oldest first, and all accepted ones that follow: no event
+    /// between is missing or doubled. `None` when there are too many subscribers, or when the hub is closed.
     pub fn subscribe(
         &self,
         last: usize,
         queue: usize,
-        wanted: impl Fn(&Event) -> bool,
+        wanted: impl Fn(&Event) -> bool + Send + Sync + 'static,
     ) -> Option<(Vec<Arc<Event>>, Subscription)> {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let lost = Arc::new(AtomicU64::new(0));
@@ -99,8 +100,9 @@ impl Hub {
         if inner.closed || inner.subscribers.len() >= SUBSCRIBERS {
             return None;
         }
-        inner.subscribers.push(Subscriber { queue: sender, lost: lost.clone() });
-        Some((inner.last(last, wanted), Subscription { queue: receiver, lost }))
+        let kept = inner.last(last, &wanted);
+        inner.subscribers.push(Subscriber { queue: sender, lost: lost.clone(), wanted: Box::new(wanted) });
+        Some((kept, Subscription { queue: receiver, lost }))
     }
 
     /// The last `last` kept events that `wanted` accepts, oldest first.
@@ -140,6 +142,9 @@ impl Subscriber {
     /// Queues the event, or counts it; false when nobody listens any more.
     fn offer(&self, event: &Arc<Event>) -> bool {
         use mpsc::error::TrySendError::{Closed, Full};
+        if !(self.wanted)(event) {
+            return !self.queue.is_closed();
+        }
         let lost = self.lost.swap(0, Relaxed);
         if lost > 0 {
             match self.queue.try_send(Item::Lost(lost)) {
@@ -251,6 +256,17 @@ mod tests {
         hub.publish(&event(7, ""));
         assert!(matches!(slow.try_next(), Some(Item::Lost(3))));
         assert!(matches!(slow.try_next(), Some(Item::Event(e)) if e.num == 7));
+    }
+
+    #[test]
+    fn what_nobody_wants_is_neither_queued_nor_missed() {
+        let hub = Hub::new(10, 1 << 20);
+        let (_, mut even) = hub.subscribe(0, 2, |e| e.num % 2 == 0).unwrap();
+        (1..=5).for_each(|n| hub.publish(&event(n, "")));
+        hub.close();
+        assert!(matches!(even.next_blocking(), Some(Item::Event(e)) if e.num == 2));
+        assert!(matches!(even.next_blocking(), Some(Item::Event(e)) if e.num == 4));
+        assert!(even.next_blocking().is_none());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!
 //! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
 
+pub mod api;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;

@@ -1,2 +1,7 @@
-//! porthole.
-fn main() {}
+//! The command `porthole`.
+
+mod early;
+
+fn main() -> std::process::ExitCode {
+    porthole_collector::cli::main()
+}

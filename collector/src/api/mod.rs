@@ -1,0 +1,115 @@
+//! HTTP on a Unix socket: how commands talk to the daemon.
+//!
+//! | path | answer |
+//! |--|--|
+//! | `GET /v1/events?follow=&container=&last=` | events as JSON lines; endless with `follow=true` |
+//! | `GET /v1/containers` | an array of [`crate::status::ContainerView`] |
+//! | `GET /v1/status` | [`StatusReply`] |
+//! | `GET /healthz` | `ok` |
+//! | `GET /versions` | [`Versions`] |
+//!
+//! Whoever may open the socket (root and the group `porthole`) may read everything; nothing can be changed here.
+
+pub mod body;
+pub mod client;
+pub mod server;
+pub mod usage;
+
+use crate::event::Event;
+use crate::status::{ContainerView, Status};
+use serde::{Deserialize, Serialize};
+
+/// What `/v1/events` may be asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsQuery {
+    /// Go on with new events as they come.
+    pub follow: bool,
+    /// Only those of this container: its name, its id, or four or more leading digits of the id.
+    pub container: Option<String>,
+    /// At most so many of the events kept in memory; without it all of them, with `follow` none.
+    pub last: Option<usize>,
+}
+
+/// What `/v1/status` answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusReply {
+    /// The pipeline's counters.
+    #[serde(flatten)]
+    pub status: Status,
+    /// What the collector itself costs.
+    pub usage: usage::Usage,
+}
+
+/// What `/versions` answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Of the collector.
+    pub version: String,
+    /// Of the records between agent and collector.
+    pub wire: u32,
+    /// API versions that are served.
+    pub api: Vec<String>,
+}
+
+/// Whether someone who says `wanted` means the container with this name and id.
+pub fn is_meant(wanted: &str, name: &str, full_id: &str) -> bool {
+    let hex = wanted.len() >= 4 && wanted.bytes().all(|b| b.is_ascii_hexdigit());
+    wanted == name || wanted == full_id || (hex && full_id.starts_with(wanted))
+}
+
+impl EventsQuery {
+    /// Whether the event is of the container asked for.
+    pub fn wants(&self, event: &Event) -> bool {
+        let c = &event.container;
+        self.container.as_deref().is_none_or(|w| w == &*c.id || is_meant(w, &c.name, &c.full_id))
+    }
+
+    /// Whether the container is the one asked for.
+    pub fn wants_container(&self, c: &ContainerView) -> bool {
+        self.container.as_deref().is_none_or(|w| w == c.id || is_meant(w, &c.name, &c.full_id))
+    }
+
+    /// How many kept events to begin with.
+    pub fn last(&self) -> usize {
+        self.last.unwrap_or(if self.follow { 0 } else { usize::MAX })
+    }
+
+    /// Path and query of the request.
+    pub fn uri(&self) -> String {
+        let mut uri = format!("/v1/events?follow={}", self.follow);
+        if let Some(last) = self.last {
+            uri += &format!("&last={last}");
+        }
+        if let Some(container) = &self.container {
+            uri += "&container=";
+            for byte in container.bytes() {
+                let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+                uri += &if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+            }
+        }
+        uri
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_meant_by_name_id_or_leading_digits() {
+        let id = "3f2a77aabbcc0123456789";
+        assert!(is_meant("web", "web", id) && is_meant(id, "web", id) && is_meant("3f2a", "web", id));
+        assert!(!is_meant("3f2", "web", id) && !is_meant("we", "web", id) && !is_meant("", "web", id));
+        assert!(!is_meant("demo", "", "demo1"), "names are not prefixes");
+    }
+
+    #[test]
+    fn a_query_reads_back_as_it_was() {
+        let query = EventsQuery { follow: true, container: Some("a b&c=ü%".into()), last: Some(7) };
+        let uri: hyper::Uri = query.uri().parse().unwrap();
+        let axum::extract::Query(back) = axum::extract::Query::<EventsQuery>::try_from_uri(&uri).unwrap();
+        assert_eq!(back, query);
+    }
+}

@@ -1,0 +1,173 @@
+//! The daemon's end of the API: one thread with a small tokio runtime.
+
+use super::body::EventsBody;
+use super::{EventsQuery, StatusReply, Versions, usage};
+use crate::error::Error;
+use crate::hub::{self, Hub};
+use crate::status::{ContainerView, Status};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use nix::unistd::{Group, chown};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Members may talk to the collector.
+pub const GROUP: &str = "porthole";
+
+/// How long readers may take to fetch the last events when the collector stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the server shows besides events; `None` while the collector is stopping.
+pub trait View: Send + Sync + 'static {
+    /// See [`crate::pipeline::Pipeline::status`].
+    fn status(&self) -> Option<Status>;
+    /// See [`crate::pipeline::Pipeline::containers`].
+    fn containers(&self) -> Option<Vec<ContainerView>>;
+}
+
+/// A running server.
+pub struct Server {
+    socket: PathBuf,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    hub: Arc<Hub>,
+    view: Arc<dyn View>,
+}
+
+/// Serves on `socket`, replacing what an earlier collector left there. The caller holds the collector's lock.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn start(socket: &Path, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
+    let listener = listen(socket).map_err(|e| Error::io("make the API socket", socket, e))?;
+    let failed = |e| Error::io("serve the API on", socket, e);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (stop, stopped) = oneshot::channel();
+    let serve = move || {
+        runtime.block_on(serve(listener, router(Shared { hub, view }), stopped));
+        runtime.shutdown_background();
+    };
+    let thread = std::thread::Builder::new().name("api".into()).spawn(serve).map_err(failed)?;
+    Ok(Server { socket: socket.to_owned(), stop, thread })
+}
+
+impl Server {
+    /// Takes no more requests, lets the current ones end (a moment at most), removes the socket.
+    pub fn stop(self) {
+        let _ = std::fs::remove_file(&self.socket);
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+/// The socket, 0660 and of the group [`GROUP`] where that exists.
+fn listen(socket: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(socket) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
+    if let Ok(Some(group)) = Group::from_name(GROUP) {
+        // an unprivileged collector may not give files away: then only its own user gets in
+        let _ = chown(socket, None, Some(group.gid));
+    }
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+async fn serve(listener: UnixListener, router: Router, stopped: oneshot::Receiver<()>) {
+    let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
+    let (grace, graceful) = oneshot::channel();
+    let stopping = async move {
+        let _ = stopped.await;
+        let _ = grace.send(());
+    };
+    let server = axum::serve(listener, router).with_graceful_shutdown(stopping);
+    let deadline = async move {
+        let _ = graceful.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        _ = server.into_future() => {}
+        () = deadline => {}
+    }
+}
+
+fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/events", get(events))
+        .route("/v1/containers", get(containers))
+        .route("/v1/status", get(status))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/versions", get(|| async { Json(versions()) }))
+        .with_state(shared)
+}
+
+async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
+    };
+    let (last, follow) = (query.last(), query.follow);
+    let known = || shared.view.containers().is_none_or(|all| all.iter().any(|c| query.wants_container(c)));
+    let unknown = !follow && !known();
+    let wanted = query.clone();
+    let (kept, live) = if follow {
+        match shared.hub.subscribe(last, hub::QUEUE, move |event| wanted.wants(event)) {
+            Some((kept, live)) => (kept, Some(live)),
+            None => {
+                let why = "the collector is stopping, or too many readers follow its events; try again later";
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, why.into());
+            }
+        }
+    } else {
+        (shared.hub.last(last, |event| wanted.wants(event)), None)
+    };
+    if let Some(container) = query.container.filter(|_| unknown && kept.is_empty()) {
+        let why = format!("no container {container:?}; `porthole containers` lists those that are known");
+        return refuse(StatusCode::NOT_FOUND, why);
+    }
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (kind, axum::body::Body::new(EventsBody::new(kept, live))).into_response()
+}
+
+async fn containers(State(shared): State<Shared>) -> Response {
+    answer(shared.view.containers())
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    answer(shared.view.status().map(|status| StatusReply { status, usage: usage::own() }))
+}
+
+fn answer(value: Option<impl serde::Serialize>) -> Response {
+    match value {
+        Some(value) => Json(value).into_response(),
+        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the collector is stopping".into()),
+    }
+}
+
+fn refuse(code: StatusCode, why: String) -> Response {
+    (code, why + "\n").into_response()
+}
+
+fn versions() -> Versions {
+    Versions {
+        version: env!("CARGO_PKG_VERSION").into(),
+        wire: porthole_common::WIRE_VERSION.into(),
+        api: vec!["v1".into()],
+    }
+}

@@ -1,0 +1,154 @@
+//! Starts the command, so that it finds everything as if it had been started without porthole.
+//!
+//! `Command` alone would sort the environment, drop what is odd in it, and leave our signal mask; so the last step, the
+//! exec itself, is made here.
+
+#![allow(unsafe_code)]
+
+use super::Refused;
+use crate::cli::inherited;
+use crate::error::Error;
+use nix::sys::signal::SigSet;
+use nix::unistd::Pid;
+use std::ffi::{CString, OsStr, OsString};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+const VARIABLE: &[u8] = b"LD_PRELOAD=";
+
+/// A command, ready to be executed.
+pub struct Prepared {
+    name: OsString,
+    argv: Strings,
+    envp: Strings,
+}
+
+impl Prepared {
+    /// `command` with the agent behind whatever else is preloaded into it.
+    pub fn new(command: &[OsString], agent: &Path) -> Result<Prepared, Refused> {
+        let argv: Result<Vec<CString>, _> = command.iter().map(|a| CString::new(a.as_bytes())).collect();
+        let argv = argv.map_err(|e| Error::new(format!("an argument cannot be passed on: {e}")))?;
+        let name = command.first().cloned().ok_or_else(|| Error::new("no command"))?;
+        Ok(Prepared { name, argv: Strings::new(argv), envp: Strings::new(preloaded(environment(), agent)) })
+    }
+
+    /// Starts it with this signal mask.
+    pub fn start(self, mask: &SigSet) -> Result<Pid, Refused> {
+        let mut command = Command::new(&self.name);
+        let name = self.name.clone();
+        let mask = *mask;
+        // SAFETY: between fork and exec the closure makes only calls that are safe there: pthread_sigmask, close,
+        // signal, execvpe (glibc's and musl's allocate nothing). It takes no lock and frees nothing.
+        unsafe { command.pre_exec(move || Err(self.become_it(&mask))) };
+        match command.spawn() {
+            Ok(child) => Ok(Pid::from_raw(child.id() as i32)),
+            Err(e) => Err(refusal(&name, &e)),
+        }
+    }
+
+    /// Turns this process, a fresh child, into the command; returns only if that fails.
+    fn become_it(&self, mask: &SigSet) -> io::Error {
+        if let Err(e) = mask.thread_set_mask() {
+            return e.into();
+        }
+        for fd in inherited::closed_streams() {
+            // SAFETY: nothing of this child uses the stream, which Rust's runtime has opened.
+            unsafe { libc::close(fd) };
+        }
+        let on_pipe = if inherited::sigpipe_ignored() { libc::SIG_IGN } else { libc::SIG_DFL };
+        // SAFETY: both arrays end with a null pointer and their strings with a NUL, and live as long as `self`; `argv`
+        // has a first string, as `new` has seen to. The disposition is one of the two that need no function.
+        unsafe {
+            libc::signal(libc::SIGPIPE, on_pipe);
+            libc::execvpe(*self.argv.pointers.as_ptr(), self.argv.pointers.as_ptr(), self.envp.pointers.as_ptr());
+        }
+        io::Error::last_os_error()
+    }
+}
+
+/// Strings as exec wants them.
+struct Strings {
+    pointers: Vec<*const libc::c_char>,
+    _owner: Vec<CString>,
+}
+
+// SAFETY: the pointers lead to strings that the same value owns and that nobody changes.
+unsafe impl Send for Strings {}
+// SAFETY: as above.
+unsafe impl Sync for Strings {}
+
+impl Strings {
+    fn new(strings: Vec<CString>) -> Strings {
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
+        Strings { pointers, _owner: strings }
+    }
+}
+
+/// As a shell would say and count it.
+fn refusal(name: &OsStr, error: &io::Error) -> Refused {
+    let name = crate::format::escape::escape(&name.to_string_lossy()).into_owned();
+    match error.kind() {
+        ErrorKind::NotFound => Refused { code: 127, error: Error::new(format!("{name}: command not found")) },
+        _ => Refused { code: 126, error: Error::new(format!("cannot execute {name}: {error}")) },
+    }
+}
+
+/// The environment that porthole was started with, in its order, odd entries included.
+fn environment() -> Vec<Vec<u8>> {
+    match std::fs::read("/proc/self/environ") {
+        Ok(block) => {
+            let block = block.strip_suffix(b"\0").unwrap_or(&block);
+            if block.is_empty() { vec![] } else { block.split(|b| *b == 0).map(<[u8]>::to_vec).collect() }
+        }
+        Err(_) => std::env::vars_os().map(|(k, v)| [k.into_vec(), v.into_vec()].join(&b'=')).collect(),
+    }
+}
+
+/// The environment with the agent as the last preloaded library.
+fn preloaded(environment: Vec<Vec<u8>>, agent: &Path) -> Vec<CString> {
+    let agent = agent.as_os_str().as_bytes();
+    let mut found = false;
+    let merge = |mut entry: Vec<u8>| {
+        if let Some(others) = entry.strip_prefix(VARIABLE) {
+            found = true;
+            if !others.is_empty() {
+                entry.push(b':');
+            }
+            entry.extend_from_slice(agent);
+        }
+        entry
+    };
+    let mut entries: Vec<Vec<u8>> = environment.into_iter().map(merge).collect();
+    if !found {
+        entries.push([VARIABLE, agent].concat());
+    }
+    // an entry of an environment cannot hold a NUL
+    entries.into_iter().filter_map(|e| CString::new(e).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(entries: &[&str]) -> Vec<String> {
+        let entries = entries.iter().map(|e| e.as_bytes().to_vec()).collect();
+        preloaded(entries, Path::new("/p/l.so")).into_iter().map(|e| e.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_agent_comes_last_and_nothing_else_changes() {
+        assert_eq!(merged(&["B=1", "A=2", "odd"]), ["B=1", "A=2", "odd", "LD_PRELOAD=/p/l.so"]);
+        assert_eq!(merged(&["LD_PRELOAD=/x.so /y.so", "A="]), ["LD_PRELOAD=/x.so /y.so:/p/l.so", "A="]);
+        assert_eq!(merged(&["LD_PRELOAD="]), ["LD_PRELOAD=/p/l.so"]);
+        assert_eq!(merged(&[]), ["LD_PRELOAD=/p/l.so"]);
+    }
+
+    #[test]
+    fn the_environment_is_the_one_we_were_started_with() {
+        let path = environment().into_iter().find(|e| e.starts_with(b"PATH="));
+        assert_eq!(path.map(|p| p[5..].to_vec()), std::env::var_os("PATH").map(|p| p.into_vec()));
+    }
+}

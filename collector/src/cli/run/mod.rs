@@ -1,0 +1,165 @@
+//! `porthole run`: a command with a collector of its own, without containers or a daemon.
+
+mod agent;
+mod child;
+mod job;
+mod place;
+
+use super::signals::Signals;
+use super::{complain, printer, summary};
+use crate::error::Error;
+use crate::format::{Format, paint::Paint};
+use crate::hub::Hub;
+use crate::pipeline::{self, Options, Pipeline, Sink, Without};
+use crate::status::{ContainerView, Status};
+use child::Prepared;
+use job::Ended;
+use place::Place;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Run a command and show what it and its descendants do
+///
+/// The command has porthole's own standard streams, working directory, environment and signals; its exit status, or
+/// the signal that ended it, becomes porthole's. Events go to standard error unless --events names a file; standard
+/// output is the command's alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  porthole run -- ls /tmp                          events as lines on standard error, then a summary
+  porthole run --events e.jsonl -- make -j4        events into a file, only the summary on standard error
+  porthole run --events e.jsonl --quiet -- ./test  standard error, too, is the command's alone
+  porthole run --format json -- true 2>&1 >/dev/null | grep '^{' | jq .
+
+Exit status: the command's own; 127 if it is not found, 126 if it cannot be executed, 1 if porthole failed, 2 for \
+wrong usage. If a signal ended the command, porthole ends by the same signal.")]
+pub struct Args {
+    /// Write all events to FILE instead of standard error; what the file held before is gone
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Form of the events [default: json in a file, compact on standard error]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Neither events nor the summary on standard error
+    #[arg(long)]
+    quiet: bool,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Why the command was not run, and the exit status that says so.
+struct Refused {
+    code: u8,
+    error: Error,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused { code: 1, error }
+    }
+}
+
+pub fn main(args: Args, state_dir: Option<PathBuf>) -> ExitCode {
+    match run(args, state_dir) {
+        Ok(ended) => ended.pass_on(),
+        Err(refused) => {
+            complain(&refused.error);
+            ExitCode::from(refused.code)
+        }
+    }
+}
+
+fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
+    // before any thread exists
+    let signals = Signals::block(job::SIGNALS)?;
+    let agent = agent::find()?;
+    let mut place = Place::make(state_dir.as_deref(), &agent, &args.command)?;
+    let output = Output::start(&args)?;
+    let pipeline = pipeline::start(Options {
+        state_dir: place.state_dir().to_owned(),
+        sinks: output.sinks.clone(),
+        hub: Some(output.hub.clone()),
+        without: Without::from_env(),
+    })?;
+    place.wait_for_socket();
+
+    let started = Prepared::new(&args.command, &place.library()).and_then(|p| p.start(&signals.before));
+    let ended = match started {
+        Ok(child) => job::wait(child, &signals),
+        Err(refused) => {
+            pipeline.stop();
+            output.finish();
+            return Err(refused);
+        }
+    };
+    let survivors = place.survivors();
+    let (status, command) = drain(pipeline);
+    output.finish();
+    if !args.quiet {
+        complain(&summary::of_run(&status, &command));
+        place.say_who_stays(survivors);
+    }
+    if survivors > 0 {
+        place.leave();
+    }
+    Ok(ended?)
+}
+
+/// Stops the pipeline; what it counted.
+fn drain(pipeline: Pipeline) -> (Status, ContainerView) {
+    let containers = pipeline.containers();
+    let status = pipeline.stop();
+    (status, containers.into_iter().next().unwrap_or_default())
+}
+
+/// Where the events of a run go.
+struct Output {
+    sinks: Vec<Sink>,
+    hub: Arc<Hub>,
+    printer: Option<printer::Printer>,
+}
+
+impl Output {
+    fn start(args: &Args) -> Result<Output, Error> {
+        let hub = Arc::new(Hub::new(0, 0));
+        let failed = |e: &io::Error| complain(&format!("cannot write events: {e}"));
+        let format = args.format.unwrap_or(if args.events.is_some() { Format::Json } else { Format::Compact });
+        let (sinks, printer) = match (&args.events, format) {
+            (Some(path), Format::Json) => {
+                create(path)?;
+                let path = std::path::absolute(path).map_err(|e| Error::io("write events to", path, e))?;
+                (vec![Sink::File(path)], None)
+            }
+            (Some(path), Format::Compact) => {
+                (vec![], Some(printer::start(&hub, format, Paint::OFF, create(path)?, failed)?))
+            }
+            (None, _) if args.quiet => (vec![], None),
+            (None, _) => {
+                let paint = Paint::for_stream(&io::stderr());
+                (vec![], Some(printer::start(&hub, format, paint, io::stderr(), failed)?))
+            }
+        };
+        Ok(Output { sinks, hub, printer })
+    }
+
+    /// Waits for the last line.
+    fn finish(self) {
+        self.hub.close();
+        if let Some(printer) = self.printer {
+            let _ = printer.finish(); // has been said
+        }
+    }
+}
+
+/// Opens the file for events. One that is there is emptied, unless it stands for a stream (`/dev/stderr`).
+fn create(path: &Path) -> Result<File, Error> {
+    let stream = path.starts_with("/dev") || path.starts_with("/proc");
+    let mut how = File::options();
+    how.write(true).create(true).append(stream).truncate(!stream);
+    how.open(path).map_err(|e| Error::io("write events to", path, e))
+}

@@ -1,0 +1,79 @@
+//! Signals as things to wait for instead of interruptions.
+//!
+//! They are blocked before the first thread starts, so that all threads have them blocked, and read one by one. No
+//! disposition is changed: what `porthole run` starts finds every signal as porthole itself found it.
+
+use crate::error::Error;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// `si_code` of a signal that the kernel itself sent, such as a terminal to its foreground processes.
+const SI_KERNEL: i32 = 0x80;
+
+/// Blocked signals, to be waited for.
+pub struct Signals {
+    /// Which signals the thread had blocked before.
+    pub before: SigSet,
+    queue: SignalFd,
+}
+
+/// A signal that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Which.
+    pub signal: Signal,
+    /// Whether the kernel sent it (and, as a terminal does, to the whole process group).
+    pub by_kernel: bool,
+}
+
+impl Signals {
+    /// Blocks `wanted` in this thread and in all that it starts from now on. Those that are ignored already stay so:
+    /// whoever started us (`nohup`) meant it. SIGIO is blocked and never read: the kernel sends it whenever somebody
+    /// opens a ring while the collector asks whether it still has writers.
+    pub fn block(wanted: &[Signal]) -> Result<Signals, Error> {
+        let failed = |e| Error::new(format!("cannot set up signals: {e}"));
+        let ignored = ignored();
+        let mut queued = SigSet::empty();
+        for signal in wanted.iter().filter(|s| **s == Signal::SIGCHLD || ignored >> (**s as i32 - 1) & 1 == 0) {
+            queued.add(*signal);
+        }
+        let mut blocked = queued;
+        blocked.add(Signal::SIGIO);
+        let before = SigSet::thread_get_mask().map_err(failed)?;
+        blocked.thread_block().map_err(failed)?;
+        let queue = SignalFd::with_flags(&queued, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
+        Ok(Signals { before, queue })
+    }
+
+    /// Waits for the next one.
+    pub fn wait(&self) -> Result<Arrived, Error> {
+        loop {
+            match self.queue.read_signal() {
+                Ok(Some(info)) => {
+                    let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+                    return Ok(Arrived { signal, by_kernel: info.ssi_code == SI_KERNEL });
+                }
+                Ok(None) | Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(Error::new(format!("cannot wait for signals: {e}"))),
+            }
+        }
+    }
+}
+
+/// The signals that this process ignores, bit n-1 for signal n.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rust_programs_ignore_only_broken_pipes() {
+        assert_ne!(ignored() >> (Signal::SIGPIPE as i32 - 1) & 1, 0);
+        assert_eq!(ignored() >> (Signal::SIGTERM as i32 - 1) & 1, 0);
+    }
+}

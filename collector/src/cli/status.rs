@@ -1,0 +1,112 @@
+//! `porthole status`.
+
+use super::summary::{by_reason, count};
+use super::{Listing, Stop, print};
+use crate::api::StatusReply;
+use crate::api::client::Client;
+use crate::error::Error;
+use crate::format::escape::escape;
+use crate::format::paint::{Ink, Paint};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Show how the collector is doing: what it received, what was lost and why, what it costs
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  porthole status
+  porthole status --format json | jq .records_lost")]
+pub struct Args {
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Listing,
+}
+
+pub fn main(args: Args, state_dir: PathBuf) -> Result<(), Stop> {
+    let reply: StatusReply = Client::new(&state_dir).get("/v1/status")?;
+    match args.format {
+        Listing::Table => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            print(&text(&reply, now, Paint::for_stream(&std::io::stdout())))
+        }
+        Listing::Json => {
+            let text = serde_json::to_string_pretty(&reply).map_err(|e| Error::new(e.to_string()))?;
+            print(&(text + "\n"))
+        }
+    }
+}
+
+fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
+    let (s, usage) = (&reply.status, &reply.usage);
+    let up = now.saturating_sub(Duration::from_nanos(s.started_ns));
+    let cpu = Duration::from_millis(usage.cpu_ms);
+    let share = 100.0 * cpu.as_secs_f64() / up.as_secs_f64().max(0.001);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let alarm = |counters: &std::collections::BTreeMap<String, u64>| {
+        let text = by_reason(counters);
+        if counters.values().any(|n| *n > 0) { paint.ink(Ink::Red, text).into_owned() } else { text }
+    };
+    let mut lines = vec![
+        ("collector", format!("{}, pid {}, up {}", escape(&s.version), s.pid, span(up))),
+        ("state", escape(&s.state_dir).into_owned()),
+        ("containers", format!("{} registered, {} ended", s.containers_running, s.containers_deleted)),
+        ("sessions", format!("{} open, {} in all", s.sessions_open, s.sessions_total)),
+        ("records", format!("{} received, lost {}", s.records_received, alarm(&s.records_lost))),
+        ("events", s.events.to_string()),
+        ("refused", alarm(&s.refused)),
+    ];
+    for output in &s.outputs {
+        let mut line = format!("{}: {} written", escape(&output.name), output.written);
+        if output.repeated > 0 {
+            line += &format!(", {} left out as written before", output.repeated);
+        }
+        let lost = format!(", lost {}", count(output.lost, "event", "events"));
+        line += &if output.lost > 0 { paint.ink(Ink::Red, lost) } else { lost.into() };
+        if !output.error.is_empty() {
+            line += &format!(" ({})", paint.ink(Ink::Red, escape(&output.error)));
+        }
+        lines.push(("output", line));
+    }
+    lines.push(("processor", format!("{:.1} s ({share:.1} %)", cpu.as_secs_f64())));
+    let (resident, anonymous) = (mib(usage.resident_bytes), mib(usage.anonymous_bytes));
+    lines.push(("memory", format!("{resident:.1} MiB, {anonymous:.1} MiB of it its own")));
+    lines.iter().map(|(key, value)| format!("{}{value}\n", paint.ink(Ink::Bold, format!("{key:<12}")))).collect()
+}
+
+/// A duration in its two largest units.
+fn span(d: Duration) -> String {
+    let s = d.as_secs();
+    match (s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60) {
+        (0, 0, 0, s) => format!("{s} s"),
+        (0, 0, m, s) => format!("{m} min {s} s"),
+        (0, h, m, _) => format!("{h} h {m} min"),
+        (d, h, ..) => format!("{d} d {h} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{OutputStatus, Status};
+
+    #[test]
+    fn spans_have_two_units() {
+        let text = |s| span(Duration::from_secs(s));
+        assert_eq!([text(0), text(61), text(3600), text(90_000)], ["0 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn losses_stand_out() {
+        let status = Status {
+            started_ns: 1_000_000_000,
+            records_lost: [("ring-full".into(), 4)].into(),
+            outputs: vec![OutputStatus { name: "file /e\x1b".into(), error: "no space".into(), ..Default::default() }],
+            ..Status::default()
+        };
+        let reply = StatusReply { status, ..StatusReply::default() };
+        let plain = text(&reply, Duration::from_secs(11), Paint::OFF);
+        assert!(plain.contains("up 10 s") && plain.contains("lost 4: ring-full 4"), "{plain}");
+        assert!(plain.contains("file /e\\x1b: 0 written") && plain.contains("(no space)"), "{plain}");
+        assert!(text(&reply, Duration::ZERO, Paint::ON).contains("\x1b[31m4: ring-full 4"));
+    }
+}
