@@ -93,7 +93,9 @@ fn register(
         }
     }
     if let Err(e) = claim.publish(&container) {
-        messages.push(format!("container {} is not instrumented: {e}", request.id));
+        if matches!(container.injection, Injection::Preload { .. }) {
+            messages.push(format!("container {} is not instrumented: {e}", request.id));
+        }
         messages.extend(undo_config(claim.dir(), &bundle.config).err().map(|e| e.to_string()));
         return Err(messages);
     }
