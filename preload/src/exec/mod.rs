@@ -50,8 +50,14 @@ impl Look {
     }
 }
 
-/// Whether the loader of a new program would find our library under the name we were loaded by.
+/// Whether the loader of a new program could open our library under the name we were loaded by: not after a chroot
+/// that hides it, nor where the limit of descriptors leaves none.
 fn library_reachable() -> bool {
-    const R_OK: c_int = 4;
-    next::own_path().is_some_and(|p| sys::access(sys::AT_FDCWD, p.as_ptr().cast(), R_OK) == 0)
+    let Some(path) = next::own_path() else { return false };
+    let flags = sys::O_RDONLY | sys::O_CLOEXEC | sys::O_NOCTTY | sys::O_NONBLOCK;
+    let fd = sys::openat(sys::AT_FDCWD, path.as_ptr().cast(), flags, 0);
+    if fd >= 0 {
+        sys::close(fd as c_int);
+    }
+    fd >= 0
 }

@@ -31,7 +31,7 @@ pub fn of_path(dir: c_int, path: *const c_char) -> Target {
         }
         let fd = sys::openat(dir, path, sys::O_RDONLY | sys::O_CLOEXEC | sys::O_NOCTTY | sys::O_NONBLOCK, 0);
         if fd < 0 {
-            return Target::Unreadable;
+            return if fd as c_int == -sys::EMFILE { Target::Unknown } else { Target::Unreadable };
         }
         let n = sys::pread(fd as c_int, &mut head, 0);
         sys::close(fd as c_int);

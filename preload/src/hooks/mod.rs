@@ -27,6 +27,7 @@ macro_rules! hook {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $ret:ty, missing $missing:expr, $real:ident => $body:block) => {
         $(#[$meta])*
         #[cfg_attr(porthole_agent, unsafe(no_mangle))]
+        #[allow(non_snake_case)] // the C library's own names
         unsafe extern "C" fn $name($($arg: $type),*) -> $ret {
             #[unsafe(link_section = ".data")]
             static NEXT: $crate::next::Next = $crate::next::Next::new();
@@ -34,11 +35,10 @@ macro_rules! hook {
             let $real = |$($arg: $type),*| -> $ret {
                 match NEXT.address(stringify!($name)) {
                     Some(at) => {
-                        // SAFETY: the next definition of the same function of the C library.
-                        let next: unsafe extern "C" fn($($type),*) -> $ret =
-                            unsafe { core::mem::transmute::<usize, unsafe extern "C" fn($($type),*) -> $ret>(at) };
-                        // SAFETY: the program's own arguments.
-                        unsafe { next($($arg),*) }
+                        type Function = unsafe extern "C" fn($($type),*) -> $ret;
+                        // SAFETY: the next definition of the same function of the C library, with the program's own
+                        // arguments.
+                        unsafe { core::mem::transmute::<usize, Function>(at)($($arg),*) }
                     }
                     None => $missing,
                 }

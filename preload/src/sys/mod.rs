@@ -39,6 +39,8 @@ pub const O_TMPFILE_BIT: c_int = 0o20000000;
 pub const EFAULT: c_int = 14;
 /// `EINVAL`.
 pub const EINVAL: c_int = 22;
+/// `EMFILE`.
+pub const EMFILE: c_int = 24;
 /// `ENOSYS`.
 pub const ENOSYS: c_int = 38;
 /// `E2BIG`.
