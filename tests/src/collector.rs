@@ -76,7 +76,7 @@ impl Collector {
     pub fn restart(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let mut command = Command::new(binaries::porthole());
-        command.args(["collector", "--events"]).arg(self.events_file());
+        command.args(["collector", "--quiet", "--events"]).arg(self.events_file());
         command.env("PORTHOLE_STATE_DIR", self.state_dir());
         command.stdout(Stdio::null()).stderr(log);
         let mut running = Running::start(&mut command);

@@ -66,6 +66,12 @@ pub fn linked_with(name: &str, library: &Path) -> PathBuf {
     )
 }
 
+/// Compiles a program of `tests/bench/`.
+pub fn bench(name: &str, flavour: Flavour) -> PathBuf {
+    let output = format!("bench-{name}-{}", flavour.name());
+    compile(&source(&format!("bench/{name}.c")), &output, flavour.compiler(), &[])
+}
+
 /// Compiles one file of `tests/`.
 ///
 /// # Panics

@@ -70,10 +70,18 @@ impl Fixture {
 
 /// The bundle under plain runc and under ours: the same.
 fn same(bundle: &Bundle, state: &Path) -> Outcome {
-    let plain = bundle.run(None);
-    let ours = bundle.run(Some(state));
+    let plain = without_addresses(bundle.run(None));
+    let ours = without_addresses(bundle.run(Some(state)));
     assert_eq!(plain, ours, "log: {}", bundle.log());
     ours
+}
+
+/// runc itself panics over some specs; the trace it prints then has addresses that differ from run to run.
+fn without_addresses(mut out: Outcome) -> Outcome {
+    if out.stderr.starts_with(b"panic:") {
+        out.stderr.truncate(out.stderr.iter().position(|b| *b == b'\n').unwrap_or(0));
+    }
+    out
 }
 
 /// The lines of the runtime's log that are ours.
@@ -232,7 +240,10 @@ fn malformed_specs(f: &Fixture) {
         std::fs::write(bundle.config(), &text).expect("an own file");
         let out = same(&bundle, &state.join("s"));
         assert_ne!(out.status, 0, "{:?}", String::from_utf8_lossy(&text[..text.len().min(80)]));
-        assert_eq!(std::fs::read(bundle.config()).expect("config.json"), text, "a spec that is none is not touched");
+        // engines clean up after a create that failed
+        bundle.delete(Some(&state.join("s")));
+        let after = std::fs::read(bundle.config()).expect("config.json");
+        assert!(after == text, "the spec was changed: {}", String::from_utf8_lossy(&after[..after.len().min(200)]));
     }
 }
 

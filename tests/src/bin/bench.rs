@@ -1,1 +1,180 @@
-fn main() {}
+//! What porthole costs: the same calls bare and hooked, taking turns, as medians and ratios. Prints, and never fails
+//! for being slow: machines differ, and shared ones change by the minute.
+//!
+//! `porthole-bench [ROUNDS]`; `scripts/bench` builds and runs it.
+
+use porthole_tests::bundle::Bundle;
+use porthole_tests::scratch::Scratch;
+use porthole_tests::targets::{self, Flavour};
+use porthole_tests::{binaries, rootfs};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A worker (`tests/bench/worker.c`), bare or below `porthole run`.
+struct Worker {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start(command: &mut Command) -> Worker {
+        let worker = targets::bench("worker", Flavour::Glibc);
+        command.arg(worker).arg("/bin/true").arg(targets::bench("true", Flavour::Musl));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the worker starts");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        Worker { child, input, output }
+    }
+
+    fn ask(&mut self, what: &str) -> f64 {
+        let input = self.input.as_mut().expect("it is open until the end");
+        writeln!(input, "{what}").expect("the worker reads");
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the worker answers");
+        line.trim().parse().unwrap_or_else(|e| panic!("the worker says {line:?} to {what:?}: {e}"))
+    }
+
+    /// Processor time of its process (for a hooked one that is the collector), in seconds.
+    fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        (ticks(11) + ticks(12)) / 100.0
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.input = None; // its end
+        let _ = self.child.wait();
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn pretty(ns: f64) -> String {
+    match ns {
+        n if n < 10_000.0 => format!("{n:.0} ns"),
+        n if n < 10_000_000.0 => format!("{:.1} µs", n / 1e3),
+        n => format!("{:.2} ms", n / 1e6),
+    }
+}
+
+fn row(what: &str, bare: &mut [f64], hooked: &mut [f64], goal: &str) {
+    // the ratio of each pair first: what changes slowly falls out
+    let mut ratios: Vec<f64> = bare.iter().zip(hooked.iter()).map(|(b, h)| h / b).collect();
+    let (ratio, bare, hooked) = (median(&mut ratios), median(bare), median(hooked));
+    let more = pretty((hooked - bare).abs());
+    let sign = if hooked < bare { '-' } else { '+' };
+    println!(
+        "{what:<44}{:>11}{:>11}{:>12}{ratio:>8.2}   {goal}",
+        pretty(bare),
+        pretty(hooked),
+        format!("{sign}{more}")
+    );
+}
+
+fn main() {
+    let rounds: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(60);
+    let scratch = Scratch::new();
+    let mut hooked = Command::new(binaries::porthole());
+    hooked.args(["run", "--events"]).arg(scratch.join("events")).arg("--");
+    hooked.env("PORTHOLE_STATE_DIR", scratch.join("s"));
+    let mut hooked = Worker::start(&mut hooked);
+    let mut bare = Worker::start(Command::new("env").env_remove("LD_PRELOAD"));
+
+    println!("{:<44}{:>11}{:>11}{:>12}{:>8}   goal", "call", "bare", "hooked", "difference", "ratio");
+    // a burst fits into a ring; between bursts the collector catches up
+    for (name, ask, pause, goal) in [
+        ("open of a missing file, bursts of 200", "open 200", 2, "≤ 1.15"),
+        ("open of a missing file, without a pause", "open 20000", 0, "(a full ring drops, and counts)"),
+        ("fork, exec, exit: /bin/true (glibc)", "true 10", 5, "≤ 1.10"),
+        ("fork, exec, exit: true of musl", "musl 20", 5, "≤ 1.35"),
+        ("TCP socket, connect, accept, close", "tcp 50", 2, "≤ 1.05"),
+        ("UDP connect, bursts of 200", "udp 200", 2, "≤ 1.20"),
+        ("nothing (what measuring costs)", "none 100000", 0, "1.00"),
+    ] {
+        let (mut b, mut h) = (vec![], vec![]);
+        for round in 0..rounds + 3 {
+            // who begins changes, so that neither always runs on the other's caches
+            let mut turn = |first: bool| {
+                let (worker, times) = if first { (&mut bare, &mut b) } else { (&mut hooked, &mut h) };
+                let ns = worker.ask(ask);
+                if round >= 3 {
+                    times.push(ns);
+                }
+                std::thread::sleep(Duration::from_millis(pause));
+            };
+            turn(round % 2 == 0);
+            turn(round % 2 != 0);
+        }
+        row(name, &mut b, &mut h, goal);
+    }
+
+    println!();
+    println!(
+        "{:<44}{:>11}{:>11}{:>12}{:>8}   collector",
+        "opens a second, paced", "bare", "hooked", "difference", "ratio"
+    );
+    for rate in [100, 1_000, 10_000] {
+        let seconds = 3;
+        let mut b = [bare.ask(&format!("open {rate} {seconds}"))];
+        let (before, start) = (hooked.cpu(), Instant::now());
+        let mut h = [hooked.ask(&format!("open {rate} {seconds}"))];
+        let share = 100.0 * (hooked.cpu() - before) / start.elapsed().as_secs_f64();
+        row(&format!("{rate}"), &mut b, &mut h, &format!("{share:.1} % of a core"));
+    }
+    let (before, start) = (hooked.cpu(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    println!("{:<86}   {:.1} % of a core", "idle", 100.0 * (hooked.cpu() - before) / start.elapsed().as_secs_f64());
+    drop(bare);
+    drop(hooked); // says what it recorded and lost
+
+    println!();
+    containers(&scratch, rounds);
+}
+
+/// The runtime wrapper: a call that passes through, and a container's whole life.
+fn containers(scratch: &Scratch, rounds: usize) {
+    println!("{:<44}{:>11}{:>11}{:>12}{:>8}   goal", "runtime", "runc", "porthole", "difference", "ratio");
+    let root = scratch.dir("root");
+    rootfs::make(&root);
+    let bundle = Bundle::new(&root, &["/bin/true"]);
+    let state = scratch.join("s");
+    let time = |f: &dyn Fn()| {
+        let start = Instant::now();
+        f();
+        start.elapsed().as_nanos() as f64
+    };
+    let version = |program: &Path| {
+        Command::new(program).arg("--version").stdout(Stdio::null()).status().expect("it runs");
+    };
+    let (mut b, mut h) = (vec![], vec![]);
+    for _ in 0..rounds {
+        b.push(time(&|| version(Path::new("runc"))));
+        h.push(time(&|| version(&binaries::porthole_runc())));
+    }
+    row("a call that passes through (--version)", &mut b, &mut h, "≤ 0.7 ms more");
+    let (mut b, mut h) = (vec![], vec![]);
+    let life = |state: Option<&Path>| {
+        let quiet = |args: &[&str]| {
+            let mut command = bundle.runtime(state);
+            command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            assert!(command.status().expect("it runs").success(), "{args:?}: {}", bundle.log());
+        };
+        quiet(&["run", "--detach", "--bundle", &bundle.path().to_string_lossy(), &bundle.id]);
+        // `true` is gone soon; delete needs it to be
+        quiet(&["delete", "--force", &bundle.id]);
+    };
+    for _ in 0..rounds.div_ceil(3) {
+        b.push(time(&|| life(None)));
+        h.push(time(&|| life(Some(&state))));
+    }
+    row("a container: create, start, delete", &mut b, &mut h, "≤ 1.05, ≤ 0.7 ms more a call");
+}
