@@ -332,3 +332,72 @@ impl Namespaces {
         number_field(f, "ns.time", self.time);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// An event with a value for most fields.
+    pub(crate) fn sample() -> Event {
+        let process = Process {
+            pid: Some(4711),
+            vpid: Some(7),
+            ppid: Some(4700),
+            name: "cat".into(),
+            exe: "cat".into(),
+            exepath: "/bin/cat".into(),
+            args: "/etc/pass\"wd".into(),
+            cmdline: "cat /etc/pass\"wd".into(),
+            cwd: "/".into(),
+            tty: Some(0),
+            pname: Some("sh".into()),
+            pcmdline: Some("sh".into()),
+            uid: Some(0),
+            user: Some("root".into()),
+            ns: Namespaces { mnt: Some(4_026_531_841), pid: Some(2), ..Default::default() },
+        };
+        let container = ContainerInfo {
+            id: "0123456789ab".into(),
+            full_id: "0123456789abcdef".into(),
+            name: "web".into(),
+            image: "nginx:1".into(),
+            ..Default::default()
+        };
+        Event {
+            num: 1,
+            time_ns: 1_795_399_199_000_000_001,
+            evt_type: "openat",
+            rawres: Some(-2),
+            fields: vec![("evt.arg.name", "/etc/pass\"wd".into()), ("fd.num", Value::Number(-1))],
+            process: Some(Arc::new(process)),
+            container: Arc::new(container),
+            source: Source::Symbols,
+            identity: Identity::Verified,
+            session: "0123456789ab/r.5".into(),
+            seq: Some(3),
+        }
+    }
+
+    #[test]
+    fn the_line_is_the_object_with_its_keys_in_order() {
+        let event = sample();
+        let mut line = vec![];
+        event.write_json(&mut line);
+        let read: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&line).unwrap();
+        assert_eq!(read, event.to_json());
+        let keys: Vec<&str> = read.keys().map(String::as_str).collect();
+        assert_eq!(keys[..5], ["time", "evt.num", "evt.type", "evt.res", "evt.rawres"]);
+        assert_eq!(keys[keys.len() - 2..], ["porthole.session", "porthole.seq"]);
+        assert_eq!(read["evt.res"], "ENOENT");
+        assert_eq!(read["ns.mnt"], 4_026_531_841_u64);
+        assert!(!read.contains_key("k8s.pod.name") && !read.contains_key("ns.net"));
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let event = sample();
+        assert_eq!(event.get("proc.name"), Some(ValueRef::Text("cat")));
+        assert_eq!(event.get("fd.num"), Some(ValueRef::Number(-1)));
+        assert_eq!(event.get("proc.sname"), None);
+    }
+}

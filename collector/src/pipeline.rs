@@ -1,10 +1,21 @@
 //! The one place where the stages are wired: ingest → tag → outputs.
 
+use crate::container::Container;
 use crate::error::Error;
 use crate::event::Event;
-use crate::status::{ContainerView, Status};
-use std::path::PathBuf;
-use std::sync::Arc;
+use crate::loss::{Counters, lock};
+use crate::outputs::{self, Writer};
+use crate::status::{ContainerView, OutputStatus, Status};
+use crate::{clock, ingest, sys, tag};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use porthole_registration::layout;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 /// Where events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,29 +66,140 @@ impl Without {
 }
 
 /// A running pipeline.
-pub struct Pipeline {}
+pub struct Pipeline {
+    stop: Arc<AtomicBool>,
+    wake: OwnedFd,
+    threads: Vec<JoinHandle<()>>,
+    registry: Arc<Mutex<Vec<Arc<Container>>>>,
+    totals: Arc<Counters>,
+    events: Arc<AtomicU64>,
+    outputs: Vec<Arc<Mutex<OutputStatus>>>,
+    state_dir: PathBuf,
+    started_ns: u64,
+    /// Held as long as the pipeline runs.
+    _lock: Flock<File>,
+}
+
+/// Messages between ingest and tag, each at most a whole ring; batches of outputs. Beyond, the rings hold what comes.
+const CHANNEL: usize = 64;
 
 /// Starts the stages' threads.
 ///
 /// # Errors
 /// When another collector serves this state directory, or an output cannot be opened.
-pub fn start(_options: Options) -> Result<Pipeline, Error> {
-    Ok(Pipeline {})
+pub fn start(options: Options) -> Result<Pipeline, Error> {
+    let Options { state_dir, sinks, hub, without } = options;
+    let lock = lock_state(&state_dir)?;
+    sys::ignore_sigio();
+    let writers = sinks.iter().map(Writer::open).collect::<Result<Vec<_>, _>>()?;
+    let outputs = writers.iter().map(|w| w.status.clone()).collect();
+    let registry = Arc::new(Mutex::new(vec![]));
+    let totals = Arc::new(Counters::default());
+    let events = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (woken, wake) =
+        nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new(format!("cannot make a pipe: {e}")))?;
+    let setup = ingest::Setup {
+        state_dir: state_dir.clone(),
+        registry: registry.clone(),
+        totals: totals.clone(),
+        without,
+        stop: stop.clone(),
+        wake: woken,
+    };
+    let (messages, tag_in) = crossbeam_channel::bounded(CHANNEL);
+    let (tagged, out_in) = crossbeam_channel::bounded(CHANNEL);
+    let ingest = ingest::Ingest::new(setup, messages)?;
+    let tagger = tag::Tagger::new(tagged, events.clone());
+    let threads = vec![
+        spawn("ingest", move || ingest.run())?,
+        spawn("tag", move || tagger.run(&tag_in))?,
+        spawn("outputs", move || outputs::run(&out_in, writers, hub.as_ref()))?,
+    ];
+    let started_ns = clock::now_ns();
+    Ok(Pipeline { stop, wake, threads, registry, totals, events, outputs, state_dir, started_ns, _lock: lock })
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|e| Error::new(format!("cannot start the {name} thread: {e}")))
+}
+
+/// Makes the state directory where it is missing, and takes the collector's lock in it.
+fn lock_state(state_dir: &Path) -> Result<Flock<File>, Error> {
+    let containers = layout::containers(state_dir);
+    let made = DirBuilder::new().recursive(true).mode(0o711).create(&containers);
+    made.map_err(|e| Error::io("make the state directory", &containers, e))?;
+    let path = state_dir.join(layout::COLLECTOR_LOCK);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|e| Error::io("open the lock file", &path, e))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
+        nix::Error::EWOULDBLOCK => Error::new(format!(
+            "another collector serves {} (it holds {}): stop it, or choose another directory with {}",
+            state_dir.display(),
+            path.display(),
+            layout::STATE_DIR_ENV
+        )),
+        e => Error::io("lock", &path, e),
+    })
 }
 
 impl Pipeline {
     /// Counters as of now.
     pub fn status(&self) -> Status {
-        Status::default()
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started_ns: self.started_ns,
+            state_dir: self.state_dir.display().to_string(),
+            events: self.events.load(Relaxed),
+            refused: self.totals.refused(),
+            outputs: self.outputs.iter().map(|o| lock(o).clone()).collect(),
+            ..Default::default()
+        };
+        for container in self.containers() {
+            *if container.state == "deleted" {
+                &mut status.containers_deleted
+            } else {
+                &mut status.containers_running
+            } += 1;
+            status.sessions_open += container.sessions_open;
+            status.sessions_total += container.sessions_total;
+            status.records_received += container.records;
+            for (reason, n) in container.lost {
+                *status.records_lost.entry(reason).or_default() += n;
+            }
+            for (reason, n) in container.refused {
+                *status.refused.entry(reason).or_default() += n;
+            }
+        }
+        status
     }
 
     /// The containers, running ones first.
     pub fn containers(&self) -> Vec<ContainerView> {
-        vec![]
+        let mut views: Vec<ContainerView> = lock(&self.registry).iter().map(|c| c.view()).collect();
+        views.sort_by_key(|v| (v.state == "deleted", v.created_ns));
+        views
     }
 
     /// Drains every ring, lets the outputs finish, ends the threads.
-    pub fn stop(self) -> Status {
-        Status::default()
+    pub fn stop(mut self) -> Status {
+        self.end();
+        self.status()
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Relaxed);
+        let _ = nix::unistd::write(&self.wake, b"!");
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -1,3 +1,143 @@
-//! Makes events of records: who did it, in which container, to what.
+//! Second stage: makes events of records. Who did it, in which container, to what.
 
+mod address;
 pub mod errno;
+mod execs;
+mod flags;
+mod lifecycle;
+pub(crate) mod paths;
+mod pending;
+mod process;
+mod records;
+mod sessions;
+
+use crate::container::Container;
+use crate::event::{Event, Identity, Namespaces, Process, Source, Value};
+use crate::ingest::facts;
+use crate::ingest::message::{Message, SessionId};
+use crate::outputs::Output;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use pending::Pending;
+use sessions::Tracked;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Outputs gathered before they are handed on.
+const BATCH: usize = 1024;
+
+/// A container as this stage follows it.
+pub(crate) struct Followed {
+    pub container: Arc<Container>,
+    /// Processes that the kernel has named, by their pid on the host.
+    known: HashMap<u32, Known>,
+    /// Distinct pids inside the container, to count processes.
+    seen: HashSet<u32>,
+    /// Namespaces of its first verified process.
+    ns: Option<Namespaces>,
+    pending: Vec<Pending>,
+    /// Processes that the engine has added and whose hello has not come.
+    added: Vec<Vec<String>>,
+    entered: bool,
+}
+
+/// A process that the kernel has named, also when no session of it is open.
+struct Known {
+    session: Arc<str>,
+    process: Arc<Process>,
+    identity: Identity,
+    exit_status: Option<i32>,
+}
+
+/// The stage.
+pub(crate) struct Tagger {
+    containers: HashMap<Arc<str>, Followed>,
+    sessions: HashMap<SessionId, Tracked>,
+    /// The host's own pid namespace: a container in it shares the host's numbers.
+    host_pids: Option<u64>,
+    events: Arc<AtomicU64>,
+    out: Vec<Output>,
+    tx: Sender<Vec<Output>>,
+}
+
+/// What a new event is made of, beside its container.
+struct Draft {
+    evt_type: &'static str,
+    time_ns: u64,
+    rawres: Option<i64>,
+    fields: Vec<(&'static str, Value)>,
+    source: Source,
+    identity: Identity,
+    process: Option<Arc<Process>>,
+    session: Arc<str>,
+    seq: Option<u32>,
+}
+
+impl Tagger {
+    pub fn new(tx: Sender<Vec<Output>>, events: Arc<AtomicU64>) -> Tagger {
+        Tagger {
+            containers: HashMap::new(),
+            sessions: HashMap::new(),
+            host_pids: facts::namespaces(std::process::id()).pid,
+            events,
+            out: vec![],
+            tx,
+        }
+    }
+
+    /// Runs until ingest has gone away; then nothing waits any longer for what may still come.
+    pub fn run(mut self, rx: &Receiver<Message>) {
+        loop {
+            let now = Instant::now();
+            let message = match self.next_deadline() {
+                _ if !self.out.is_empty() => rx.try_recv().map_err(|e| match e {
+                    crossbeam_channel::TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    crossbeam_channel::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                }),
+                Some(at) => rx.recv_timeout(at.saturating_duration_since(now)),
+                None => rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => self.flush(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.expire(Instant::now());
+            if self.out.len() >= BATCH {
+                self.flush();
+            }
+        }
+        self.expire(Instant::now() + Duration::from_secs(3600));
+        self.flush();
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Registered(container) => self.registered(container),
+            Message::ExecAdded { container, file, exec } => self.exec_added(&container, file, exec),
+            Message::Opened(session) => self.opened(*session),
+            Message::Records(batch) => self.batch(batch),
+            Message::Over(id) => self.over(id),
+            Message::Exited { container, pid, status } => self.exited(&container, pid, status),
+            Message::Tampered { container, session, what } => self.tampered(&container, session, what),
+            Message::Deleted(container) => self.deleted(&container),
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.out.is_empty() {
+            // The receiver only goes away when the pipeline is being torn down.
+            let _ = self.tx.send(std::mem::take(&mut self.out));
+        }
+    }
+
+    fn emit(&mut self, container: &Arc<Container>, draft: Draft) {
+        let num = self.events.fetch_add(1, Relaxed) + 1;
+        let Draft { evt_type, time_ns, rawres, fields, source, identity, process, session, seq } = draft;
+        let container = container.info.clone();
+        let event =
+            Event { num, time_ns, evt_type, rawres, fields, process, container, source, identity, session, seq };
+        self.out.push(Output::Event(Arc::new(event)));
+    }
+}

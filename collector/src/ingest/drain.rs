@@ -1,0 +1,267 @@
+//! Reading the rings: the active ones often, the idle ones less and less.
+
+use super::message::{Batch, Item, Message, SessionId};
+use super::ring::Ring;
+use super::{Ingest, message};
+use crate::container::Container;
+use crate::loss::{Counters, Reason};
+use porthole_common::limits::OVERFLOW_RING;
+use porthole_common::ring::reader::{Found, Reader};
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time between two looks at a ring that had something, and the longest time between two looks.
+const ACTIVE: Duration = Duration::from_micros(500);
+const IDLE: Duration = Duration::from_millis(20);
+/// A record that stays unfinished for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often an idle ring is asked whether anyone can still write to it.
+const WRITERS_AGAIN: Duration = Duration::from_secs(5);
+
+/// An open ring.
+pub(super) struct Open {
+    pub container: u64,
+    pub ring: Arc<Ring>,
+    /// Process on the host that announced it.
+    pub pid: Option<u32>,
+    shared: Arc<Container>,
+    reader: Reader,
+    clock: u8,
+    interval: Duration,
+    /// The time for which it stands in the queue; entries for other times are stale.
+    due: Instant,
+    unfinished_since: Option<Instant>,
+    asked_at: Instant,
+    maybe_over: bool,
+}
+
+impl Open {
+    pub fn new(
+        container: u64,
+        shared: Arc<Container>,
+        ring: Arc<Ring>,
+        reader: Reader,
+        clock: u8,
+        now: Instant,
+    ) -> Open {
+        Open {
+            container,
+            ring,
+            pid: None,
+            shared,
+            reader,
+            clock,
+            interval: ACTIVE,
+            due: now,
+            unfinished_since: None,
+            asked_at: now,
+            maybe_over: false,
+        }
+    }
+}
+
+/// What a look at a ring has brought.
+enum Look {
+    Nothing,
+    Something,
+    /// No writer is left and everything has been read.
+    Over,
+}
+
+impl Ingest {
+    /// Puts the ring into the queue for `at`.
+    fn look_at(&mut self, id: SessionId, at: Instant) {
+        if let Some(open) = self.sessions.get_mut(&id) {
+            open.due = at;
+            self.due.push(Reverse((at, id)));
+        }
+    }
+
+    pub(super) fn look_soon(&mut self, id: SessionId, now: Instant) {
+        if let Some(open) = self.sessions.get_mut(&id) {
+            open.interval = ACTIVE;
+        }
+        self.look_at(id, now);
+    }
+
+    /// The ring's process has ended, or executed another program.
+    pub(super) fn check_over(&mut self, id: SessionId, now: Instant) {
+        if let Some(open) = self.sessions.get_mut(&id) {
+            open.maybe_over = true;
+        }
+        self.look_soon(id, now);
+    }
+
+    pub(super) fn drain_due(&mut self, now: Instant) {
+        // One look for each ring that is due now; what becomes due meanwhile has its turn after the sockets.
+        while self.due.peek().is_some_and(|d| d.0.0 <= now) {
+            let Some(Reverse((at, id))) = self.due.pop() else { return };
+            if self.sessions.get(&id).is_some_and(|o| o.due == at) {
+                self.drain(id, now);
+            }
+        }
+    }
+
+    /// Every ring once; whether anything came.
+    pub(super) fn drain_all(&mut self) -> bool {
+        let now = Instant::now();
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        let mut any = false;
+        for id in ids {
+            any |= self.drain(id, now);
+        }
+        any
+    }
+
+    /// One look at a ring; whether anything came. Closes it when it is over.
+    pub(super) fn drain(&mut self, id: SessionId, now: Instant) -> bool {
+        let (something, over) = match self.look(id, now) {
+            Look::Nothing => (false, false),
+            Look::Something => (true, false),
+            Look::Over => (true, true),
+        };
+        if over {
+            self.close(id);
+        } else if let Some(open) = self.sessions.get_mut(&id) {
+            open.interval = if something { ACTIVE } else { (open.interval * 2).min(IDLE) };
+            let at = now + open.interval;
+            self.look_at(id, at);
+        }
+        something
+    }
+
+    fn close(&mut self, id: SessionId) {
+        if self.forget_session(id).is_some() {
+            self.send(Message::Over(id));
+        }
+    }
+
+    fn look(&mut self, id: SessionId, now: Instant) -> Look {
+        let read = self.read(id, now, false);
+        let Some(open) = self.sessions.get_mut(&id) else { return Look::Nothing };
+        let shared_by_all = open.ring.name == OVERFLOW_RING;
+        let ask = open.maybe_over || now.duration_since(open.asked_at) > WRITERS_AGAIN;
+        if read || shared_by_all || !ask {
+            return if read { Look::Something } else { Look::Nothing };
+        }
+        open.asked_at = now;
+        open.maybe_over = false;
+        if open.ring.has_writers() {
+            return Look::Nothing;
+        }
+        // Nobody can finish an unfinished record any more: read to the end, whatever it takes.
+        while self.read(id, now, true) {}
+        Look::Over
+    }
+
+    /// Reads what there is and hands it on; `last`: no writer is left. Whether anything came.
+    fn read(&mut self, id: SessionId, now: Instant, last: bool) -> bool {
+        let now_ns = self.now_ns();
+        let Some(open) = self.sessions.get_mut(&id) else { return false };
+        let Some(head) = open.ring.head() else {
+            // The file was cut behind our back; what it held is gone, and nobody can say how much.
+            return false;
+        };
+        let before = open.reader;
+        if head.position == before.position && head.sequence == before.sequence {
+            open.unfinished_since = None;
+            return false;
+        }
+        let data = &mut self.scratch[..open.ring.data_len as usize];
+        let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before };
+        let mut tampered = false;
+        if !open.ring.copy(open.reader, head, data) {
+            tampered = true;
+            let sequence = open.reader.sequence;
+            let count = open.reader.jump(head);
+            batch.items.push(Item::Lost { sequence, count, reason: Reason::Tampered });
+        }
+        loop {
+            let sequence = open.reader.sequence;
+            match open.reader.next(data, head) {
+                Found::Empty => {
+                    open.unfinished_since = None;
+                    break;
+                }
+                Found::Record(raw) => {
+                    open.unfinished_since = None;
+                    let start = batch.bytes.len();
+                    batch.bytes.extend_from_slice(raw.payload);
+                    let time_ns = self.clock.time_of_day(open.clock, raw.time, now_ns);
+                    let payload = start..batch.bytes.len();
+                    batch.items.push(Item::Record { sequence: raw.sequence, pid: raw.pid, time_ns, payload });
+                }
+                Found::Dropped(count) => batch.items.push(Item::Lost { sequence, count, reason: Reason::RingFull }),
+                Found::Pending => {
+                    let since = *open.unfinished_since.get_or_insert(now);
+                    if !last && now.duration_since(since) < PATIENCE {
+                        break;
+                    }
+                    open.unfinished_since = None;
+                    let count = open.reader.skip(data, head);
+                    batch.items.push(Item::Lost { sequence, count, reason: Reason::WriterDied });
+                }
+                Found::Impossible => {
+                    tampered = true;
+                    let count = open.reader.jump(head);
+                    batch.items.push(Item::Lost { sequence, count, reason: Reason::Tampered });
+                    break;
+                }
+            }
+        }
+        if open.reader == before && batch.items.is_empty() {
+            return false;
+        }
+        batch.until = open.reader;
+        let told = tampered.then(|| (open.shared.clone(), open.ring.session.clone()));
+        self.count(&batch, id);
+        if let Some((container, session)) = told {
+            self.send(Message::Tampered { container, session, what: "ring_head" });
+        }
+        self.send(Message::Records(batch));
+        true
+    }
+
+    fn count(&self, batch: &Batch, id: SessionId) {
+        let Some(open) = self.sessions.get(&id) else { return };
+        for item in &batch.items {
+            match item {
+                message::Item::Record { .. } => Counters::count(&open.shared.counters.received),
+                message::Item::Lost { count, reason, .. } => {
+                    open.shared.counters.lose(*reason, u64::from(*count));
+                }
+            }
+        }
+    }
+
+    /// Closes the rings of a container that is deleted: those that are over, or all when it is `late`. Whether none
+    /// is left.
+    pub(super) fn close_rings(&mut self, container: u64, late: bool) -> bool {
+        let now = Instant::now();
+        let ids: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, o)| o.container == container).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.drain(id, now);
+            let Some(open) = self.sessions.get(&id) else { continue };
+            if open.ring.name == OVERFLOW_RING {
+                continue;
+            }
+            if late || !open.ring.has_writers() {
+                while self.read(id, now, true) {}
+                self.close(id);
+            }
+        }
+        let waiting = self.awaiting_of(container) && !late;
+        let left: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, o)| o.container == container).map(|(id, _)| *id).collect();
+        let only_shared = left.iter().all(|id| self.sessions.get(id).is_some_and(|o| o.ring.name == OVERFLOW_RING));
+        if only_shared && !waiting {
+            for id in left {
+                while self.read(id, now, true) {}
+                self.close(id);
+            }
+        }
+        only_shared && !waiting
+    }
+}

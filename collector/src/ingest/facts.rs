@@ -1,0 +1,163 @@
+//! What the kernel says of a process, read from /proc right after its hello.
+
+use crate::event::{Namespaces, text};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Kernel's view of a process on the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Facts {
+    pub pid: u32,
+    pub stat: Stat,
+    pub ns: Namespaces,
+    pub exe: String,
+    pub cwd: String,
+    /// Pids in each namespace, from the host's to the process's own.
+    pub ns_pids: Vec<u32>,
+    /// User id in the process's own user namespace (for names).
+    pub inner_uid: u32,
+}
+
+/// The fields of /proc/PID/stat that are used.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Stat {
+    pub comm: String,
+    pub state: u8,
+    pub ppid: u32,
+    pub tty: u32,
+    pub start_ticks: u64,
+    /// Wait status; 0 while it runs.
+    pub exit_code: i32,
+}
+
+/// A file of /proc is short; what is longer is none of those read here.
+const PROC_FILE: u64 = 64 * 1024;
+
+fn read(path: &str) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = vec![];
+    fs::File::open(path).ok()?.take(PROC_FILE).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// /proc/PID/stat of a process, a zombie included.
+pub(crate) fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&read(&format!("/proc/{pid}/stat"))?)
+}
+
+fn parse_stat(bytes: &[u8]) -> Option<Stat> {
+    // The name may hold anything, parentheses and blanks included: it ends at the last one.
+    let open = bytes.iter().position(|b| *b == b'(')?;
+    let close = bytes.iter().rposition(|b| *b == b')')?;
+    let comm = text(bytes.get(open + 1..close)?);
+    let rest = std::str::from_utf8(bytes.get(close + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<i64>().ok());
+    Some(Stat {
+        comm,
+        state: *fields.first()?.as_bytes().first()?,
+        ppid: number(4)? as u32,
+        tty: number(7)? as u32,
+        start_ticks: number(22)? as u64,
+        exit_code: number(52).unwrap_or(0) as i32,
+    })
+}
+
+/// Everything of a process; `None` when it has been reaped. Complete only while it lives: a zombie has no namespaces.
+pub(crate) fn read_all(pid: u32, host_uid: u32) -> Option<Facts> {
+    let stat = stat(pid)?;
+    let link = |name: &str| {
+        let target = fs::read_link(format!("/proc/{pid}/{name}")).ok();
+        target.map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default()
+    };
+    let exe = link("exe");
+    Some(Facts {
+        pid,
+        ns: namespaces(pid),
+        exe: exe.strip_suffix(" (deleted)").unwrap_or(&exe).to_owned(),
+        cwd: link("cwd"),
+        ns_pids: ns_pids(&read(&format!("/proc/{pid}/status")).unwrap_or_default()),
+        inner_uid: inner_uid(&read(&format!("/proc/{pid}/uid_map")).unwrap_or_default(), host_uid),
+        stat,
+    })
+}
+
+/// Namespace inode numbers, as far as the process still has namespaces.
+pub(crate) fn namespaces(pid: u32) -> Namespaces {
+    let inode = |name: &str| {
+        let target = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
+        namespace_inode(&target)
+    };
+    Namespaces {
+        mnt: inode("mnt"),
+        pid: inode("pid"),
+        net: inode("net"),
+        ipc: inode("ipc"),
+        uts: inode("uts"),
+        user: inode("user"),
+        cgroup: inode("cgroup"),
+        time: inode("time"),
+    }
+}
+
+/// The number in `mnt:[4026531841]`.
+fn namespace_inode(link: &Path) -> Option<u64> {
+    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+}
+
+fn ns_pids(status: &[u8]) -> Vec<u32> {
+    let status = String::from_utf8_lossy(status);
+    let line = status.lines().find_map(|l| l.strip_prefix("NSpid:")).unwrap_or("");
+    line.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
+}
+
+/// A host uid as the user namespace with this `uid_map` names it.
+fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
+    let map = String::from_utf8_lossy(map);
+    let inner = map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().filter_map(|n| n.parse::<u32>().ok());
+        let (inside, outside, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let offset = host_uid.checked_sub(outside).filter(|o| *o < count)?;
+        inside.checked_add(offset)
+    });
+    inner.unwrap_or(host_uid)
+}
+
+/// Name and command line of a process outside the containers (a runtime, `porthole run`'s shell).
+pub(crate) fn outsider(pid: u32) -> Option<(String, String)> {
+    let comm = stat(pid)?.comm;
+    let cmdline = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let args: Vec<String> = cmdline.split(|b| *b == 0).skip(1).filter(|a| !a.is_empty()).map(text).collect();
+    let line = if args.is_empty() { comm.clone() } else { format!("{comm} {}", args.join(" ")) };
+    Some((comm, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_the_stat_line() {
+        let line = b"42 (a) S 1 (b) R 7 42 42 34816 42 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 2";
+        let s = parse_stat(line).unwrap();
+        assert_eq!((s.comm.as_str(), s.ppid, s.tty, s.start_ticks), ("a) S 1 (b", 7, 34816, 12345));
+        assert_eq!(s.state, b'R');
+        assert!(parse_stat(b"").is_none() && parse_stat(b"1 )(").is_none() && parse_stat(b"1 (x) R").is_none());
+    }
+
+    #[test]
+    fn uid_maps_are_followed_inwards() {
+        assert_eq!(inner_uid(b"         0     100000      65536\n", 100_033), 33);
+        assert_eq!(inner_uid(b"0 0 4294967295\n", 1000), 1000);
+        assert_eq!(inner_uid(b"0 100000 10\n", 5), 5);
+    }
+
+    #[test]
+    fn this_process_is_described() {
+        let f = read_all(std::process::id(), 0).unwrap();
+        assert!(f.ns.mnt.is_some() && f.ns.time.is_some());
+        assert_eq!(f.ns_pids.first(), Some(&std::process::id()));
+        assert!(Path::new(&f.exe).exists());
+    }
+}

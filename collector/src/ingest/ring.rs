@@ -1,0 +1,169 @@
+//! A ring file, opened from the host. The container can write, cut, replace and remove it at any time: everything is
+//! read with pread into memory of our own, and nothing but a regular file with one name is ever opened.
+
+use super::hello::valid_ring_name;
+use crate::loss::{Refusal, lock};
+use crate::positions::Position;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use porthole_common::limits;
+use porthole_common::ring::reader::Reader;
+use porthole_common::ring::{self, Head};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex};
+
+/// An open ring, shared by the stage that reads it and the one that releases what has been written out.
+pub(crate) struct Ring {
+    /// Name of the session, the same after a restart of the collector.
+    pub session: Arc<str>,
+    pub name: String,
+    /// Owner of the file, as the host sees it.
+    pub uid: u32,
+    pub inode: u64,
+    pub data_len: u32,
+    directory: Arc<OwnedFd>,
+    /// Open for reading only, else the kernel would give no lease ([`Ring::has_writers`]).
+    file: File,
+    /// Open for writing while there is something to release.
+    release: Mutex<Option<File>>,
+    position: Position,
+}
+
+/// Opens one entry of a container's `rings/`; `prefix` starts the session's name.
+pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result<Opened, Refusal> {
+    if !valid_ring_name(name.as_bytes()) {
+        return Err("ring_name");
+    }
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let handle = openat(directory.as_fd(), name, flags, Mode::empty()).map_err(|_| "ring_unopenable")?;
+    let stat = fstat(&handle).map_err(|_| "ring_unopenable")?;
+    check_kind(&stat)?;
+    let file = File::open(proc_path(&handle)).map_err(|_| "ring_unopenable")?;
+    let mut header = [0u8; 24];
+    let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
+    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let hello_len = word(ring::HELLO_LEN_OFFSET) as usize;
+    if !complete || hello_len == 0 {
+        return Err(NOT_READY);
+    }
+    if word(ring::VERSION_OFFSET) != u32::from(porthole_common::WIRE_VERSION) {
+        return Err("ring_version");
+    }
+    let data_len = word(ring::DATA_LEN_OFFSET);
+    let size = limits::RING_HEADER as u64 + u64::from(data_len);
+    if !ring::valid_data_len(data_len as usize) || stat.st_size as u64 != size {
+        return Err("ring_size");
+    }
+    let mut hello = vec![0u8; hello_len.min(limits::HELLO)];
+    if hello_len > limits::HELLO || file.read_exact_at(&mut hello, ring::HELLO_OFFSET as u64).is_err() {
+        return Err("hello_malformed");
+    }
+    let ring = Ring {
+        session: format!("{prefix}/{name}.{}", stat.st_ino).into(),
+        name: name.to_owned(),
+        uid: stat.st_uid,
+        inode: stat.st_ino,
+        data_len,
+        directory: directory.clone(),
+        file,
+        release: Mutex::new(None),
+        position: Position::default(),
+    };
+    Ok(Opened { ring, hello })
+}
+
+/// A file that is a ring, with the hello that its header page holds.
+pub(crate) struct Opened {
+    pub ring: Ring,
+    pub hello: Vec<u8>,
+}
+
+/// The agent has not finished the header page: to be tried again.
+pub(crate) const NOT_READY: Refusal = "ring_without_hello";
+
+fn check_kind(stat: &FileStat) -> Result<(), Refusal> {
+    if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err("ring_no_file");
+    }
+    if stat.st_nlink != 1 {
+        return Err("ring_linked");
+    }
+    Ok(())
+}
+
+fn proc_path(fd: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+impl Ring {
+    /// Gives the ring the file in which its position is kept.
+    pub fn keep_position(&mut self, position: Position) {
+        self.position = position;
+    }
+
+    /// The file in which its position is kept.
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// The writers' word; `None` when the file has been cut.
+    pub fn head(&self) -> Option<Head> {
+        let mut word = [0u8; 8];
+        self.file.read_exact_at(&mut word, ring::HEAD_OFFSET as u64).ok()?;
+        Some(Head::unpack(u64::from_le_bytes(word)))
+    }
+
+    /// Copies what lies between `reader` and `head` into `data`, which mirrors the ring's data. What the file no
+    /// longer has reads as zeros. `false` when the head is impossible.
+    pub fn copy(&self, reader: Reader, head: Head, data: &mut [u8]) -> bool {
+        let Some(ranges) = reader.ranges(head, self.data_len) else { return false };
+        for (from, len) in ranges {
+            let Some(room) = data.get_mut(from as usize..(from + len) as usize) else { return false };
+            let mut done = 0;
+            while done < room.len() {
+                let at = limits::RING_HEADER as u64 + u64::from(from) + done as u64;
+                match self.file.read_at(&mut room[done..], at) {
+                    Ok(0) => break,
+                    Ok(n) => done += n,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => break,
+                }
+            }
+            room[done..].fill(0);
+        }
+        true
+    }
+
+    /// Everything before `reader` is written out: keeps the position, then lets the writers have the room.
+    pub fn release(&self, reader: Reader) {
+        self.position.store(reader);
+        let mut file = lock(&self.release);
+        if file.is_none() {
+            *file = OpenOptions::new().write(true).open(proc_path(&self.file)).ok();
+        }
+        // A file that the container has cut grows again by this, by one page of its own quota.
+        if let Some(file) = &*file {
+            let _ = file.write_all_at(&reader.position.to_le_bytes(), ring::TAIL_OFFSET as u64);
+        }
+    }
+
+    /// Whether any process could still write: has it mapped or open.
+    pub fn has_writers(&self) -> bool {
+        *lock(&self.release) = None;
+        !crate::sys::no_writers(&self.file)
+    }
+
+    /// Removes the file and its position, if the name still is this file's.
+    pub fn remove(&self) {
+        let same = nix::sys::stat::fstatat(self.directory.as_fd(), &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| stat.st_ino == self.inode);
+        if same {
+            let _ = unlinkat(self.directory.as_fd(), &*self.name, UnlinkatFlags::NoRemoveDir);
+        }
+        self.position.remove();
+    }
+}

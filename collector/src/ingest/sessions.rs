@@ -1,0 +1,460 @@
+//! Sessions: a hello on the socket, or a ring file that nobody announced, becomes an open ring with an identity.
+
+use super::containers::{Registered, refill};
+use super::drain::Open;
+use super::facts::{self, Facts};
+use super::hello::{Hello, valid_ring_name};
+use super::message::{Message, Session, SessionId};
+use super::socket::{self, Packet, Peer};
+use super::{HELLO_DEADLINE, Ingest, MAX_CONNECTIONS, MAX_RINGS, Token, ring};
+use crate::event::Identity;
+use crate::loss::{Counters, Refusal};
+use crate::positions::Position;
+use crate::sys;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use porthole_common::limits::OVERFLOW_RING;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// An accepted connection whose hello has not come.
+pub(super) struct Connection {
+    pub container: u64,
+    fd: OwnedFd,
+    deadline: Instant,
+}
+
+/// A ring file that waits for its hello.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Awaiting {
+    pub at: Instant,
+    container: u64,
+    name: String,
+    tries: u32,
+}
+
+/// A process that announced itself.
+pub(super) struct Process {
+    pub token: u64,
+    pub pidfd: Option<OwnedFd>,
+    pub start_ticks: Option<u64>,
+    pub sessions: Vec<SessionId>,
+}
+
+/// Looks at an unfinished ring file before it is taken for junk: the agent's process may be stopped meanwhile.
+const TRIES: u32 = 60;
+
+impl Ingest {
+    pub(super) fn accept(&mut self, container: u64) {
+        // A bounded number per turn: the rings of others are read in between.
+        for _ in 0..MAX_CONNECTIONS {
+            let Some(c) = self.registered(container) else { return };
+            let Some(Ok(fd)) = c.listener.as_ref().map(sys::accept) else { return };
+            let now = Instant::now();
+            let Some(c) = self.registered_mut(container) else { return };
+            if !refill(&mut c.hellos, now) {
+                c.container.counters.refuse("hello_rate");
+                continue;
+            }
+            match socket::receive(&fd) {
+                Packet::Hello(bytes) => self.hello(container, &fd, &bytes),
+                Packet::Bad => c.container.counters.refuse("hello_malformed"),
+                Packet::Later if c.connections >= MAX_CONNECTIONS => c.container.counters.refuse("connections"),
+                Packet::Later => {
+                    c.connections += 1;
+                    let id = self.id();
+                    let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Connection(id).pack());
+                    let _ = self.epoll.add(&fd, event);
+                    self.connections.insert(id, Connection { container, fd, deadline: now + HELLO_DEADLINE });
+                }
+            }
+        }
+    }
+
+    pub(super) fn hear(&mut self, id: u64) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let packet = socket::receive(&connection.fd);
+        if let Packet::Later = packet {
+            return;
+        }
+        let Some(Connection { container, fd, .. }) = self.connections.remove(&id) else { return };
+        let Some(c) = self.registered_mut(container) else { return };
+        c.connections = c.connections.saturating_sub(1);
+        match packet {
+            Packet::Hello(bytes) => self.hello(container, &fd, &bytes),
+            _ => c.container.counters.refuse("hello_malformed"),
+        }
+    }
+
+    pub(super) fn drop_late_connections(&mut self, now: Instant) {
+        let late: Vec<u64> = self.connections.iter().filter(|(_, c)| c.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            let Some(connection) = self.connections.remove(&id) else { continue };
+            if let Some(c) = self.registered_mut(connection.container) {
+                c.connections = c.connections.saturating_sub(1);
+                c.container.counters.refuse("hello_late");
+            }
+        }
+    }
+
+    /// A hello came over the socket.
+    fn hello(&mut self, container: u64, connection: &OwnedFd, bytes: &[u8]) {
+        let Some(c) = self.registered(container) else { return };
+        let counters = c.container.clone();
+        let Some(peer) = socket::peer(connection, self.setup.without) else {
+            return counters.counters.refuse("no_peer");
+        };
+        let hello = match Hello::decode(bytes) {
+            Ok(hello) if valid_ring_name(hello.ring.as_bytes()) && hello.ring != OVERFLOW_RING => hello,
+            _ => return counters.counters.refuse("hello_malformed"),
+        };
+        let known = c.by_name.get(&hello.ring).copied();
+        if let Err(why) = self.announce(container, hello, bytes, peer, known) {
+            counters.counters.refuse(why);
+            if matches!(why, "hello_owner" | "hello_differs" | "hello_pid" | "ring_linked" | "ring_no_file") {
+                let session = counters.session_prefix().into();
+                self.send(Message::Tampered { container: counters, session, what: why });
+            }
+        }
+    }
+
+    fn announce(
+        &mut self,
+        container: u64,
+        hello: Hello,
+        bytes: &[u8],
+        peer: Peer,
+        known: Option<SessionId>,
+    ) -> Result<(), Refusal> {
+        // What the process, its parent and the ring it wrote to before have said so far comes first.
+        self.drain_relatives(container, &hello, peer.pid);
+        if let Some(session) = known.and_then(|id| self.sessions.get(&id)) {
+            return match session.pid {
+                Some(pid) if pid == peer.pid => Ok(()),
+                Some(_) => Err("hello_owner"),
+                None if session.ring.uid != peer.uid => Err("hello_owner"),
+                None => self.identify(container, known, None, hello, peer),
+            };
+        }
+        let opened = self.open_ring(container, &hello.ring)?;
+        if opened.ring.uid != peer.uid {
+            return Err("hello_owner");
+        }
+        if opened.hello != bytes {
+            return Err("hello_differs");
+        }
+        self.identify(container, None, Some(opened.ring), hello, peer)
+    }
+
+    /// Asks the kernel who the peer is, and opens the session (or says who an open one belongs to).
+    fn identify(
+        &mut self,
+        container: u64,
+        known: Option<SessionId>,
+        ring: Option<ring::Ring>,
+        hello: Hello,
+        peer: Peer,
+    ) -> Result<(), Refusal> {
+        let facts = facts::read_all(peer.pid, peer.uid);
+        if facts.as_ref().is_some_and(|f| !f.ns_pids.is_empty() && !f.ns_pids.contains(&hello.pid)) {
+            return Err("hello_pid");
+        }
+        // Still the same process after all was read? Then the number was not given to another one meanwhile.
+        let same = match &peer.pidfd {
+            Some(fd) => !readable(fd),
+            None => facts.as_ref().is_some_and(|f| facts::stat(peer.pid).is_some_and(|s| s == f.stat)),
+        };
+        let complete = facts.as_ref().is_some_and(|f| f.ns.mnt.is_some());
+        let identity = if same && complete { Identity::Verified } else { Identity::Inherited };
+        let known_by = Some((peer.pid, facts, peer.pidfd));
+        self.open_session(container, known, ring, hello, identity, known_by)
+    }
+
+    /// Opens the session of a ring, or tells more of one that is open.
+    fn open_session(
+        &mut self,
+        container: u64,
+        known: Option<SessionId>,
+        ring: Option<ring::Ring>,
+        hello: Hello,
+        identity: Identity,
+        process: Option<(u32, Option<Facts>, Option<OwnedFd>)>,
+    ) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let id = match known {
+            Some(id) => id,
+            None => self.id(),
+        };
+        let (pid, facts, pidfd) = match process {
+            Some((pid, facts, pidfd)) => (Some(pid), facts, pidfd),
+            None => (None, None, None),
+        };
+        let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
+        let c = self.registered_mut(container).ok_or("no_container")?;
+        let inner_uid = facts.as_ref().map_or(hello.euid, |f| f.inner_uid);
+        let user = c.users.name(inner_uid, now);
+        let shared = c.container.clone();
+        let mut saved = None;
+        if let Some(mut ring) = ring {
+            let resumed = match Position::open(shared.dir.root(), &ring.name, ring.inode) {
+                Ok((position, resumed)) => {
+                    ring.keep_position(position);
+                    resumed
+                }
+                Err(_) => {
+                    shared.counters.refuse("position_unwritable");
+                    Default::default()
+                }
+            };
+            saved = resumed.saved;
+            c.by_name.insert(ring.name.clone(), id);
+            Counters::count(&shared.counters.sessions_open);
+            Counters::count(&shared.counters.sessions_total);
+            let mut open = Open::new(container, shared.clone(), Arc::new(ring), resumed.reader, hello.clock, now);
+            open.pid = pid;
+            self.sessions.insert(id, open);
+        }
+        let open = self.sessions.get_mut(&id).ok_or("no_container")?;
+        open.pid = open.pid.or(pid);
+        let ring = open.ring.clone();
+        if let Some(pid) = pid {
+            self.watch_process(container, pid, facts.as_ref().map(|f| f.stat.start_ticks), pidfd, id, hello.forked());
+        }
+        let session = Session { id, container: shared, ring, hello, pid, facts, user, identity, saved, time_ns };
+        self.send(Message::Opened(Box::new(session)));
+        self.look_soon(id, now);
+        Ok(())
+    }
+
+    /// Learns of the process's end through its pidfd. A second session of the same process means that it has executed
+    /// a program: the rings of the old image may be over.
+    fn watch_process(
+        &mut self,
+        container: u64,
+        pid: u32,
+        start_ticks: Option<u64>,
+        pidfd: Option<OwnedFd>,
+        session: SessionId,
+        forked: bool,
+    ) {
+        let token = self.id();
+        let Some(c) = self.registered_mut(container) else { return };
+        let same = c.processes.get(&pid).is_some_and(|p| p.start_ticks == start_ticks);
+        let mut older = vec![];
+        if same {
+            if let Some(p) = c.processes.get_mut(&pid) {
+                older.clone_from(&p.sessions);
+                p.sessions.push(session);
+            }
+        } else {
+            let replaced = c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions: vec![session] });
+            let fd = c.processes.get(&pid).and_then(|p| p.pidfd.as_ref());
+            if let Some(fd) = fd {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Pidfd(token).pack());
+                // `fd` belongs to a container's entry, the epoll instance to the stage: borrowed one after the other.
+                let added = fd.as_fd().try_clone_to_owned().map(|fd| (fd, event));
+                if let Ok((fd, event)) = added {
+                    let _ = self.epoll.add(&fd, event);
+                    if let Some(p) = self.registered_mut(container).and_then(|c| c.processes.get_mut(&pid)) {
+                        p.pidfd = Some(fd);
+                    }
+                    self.pidfds.insert(token, (container, pid));
+                }
+            }
+            if let Some(old) = replaced {
+                self.pidfds.remove(&old.token);
+                older = old.sessions;
+            }
+        }
+        if !forked {
+            let now = Instant::now();
+            for id in older {
+                self.check_over(id, now);
+            }
+        }
+    }
+
+    pub(super) fn process_ended(&mut self, token: u64) {
+        let Some(&(container, pid)) = self.pidfds.get(&token) else { return };
+        let Some(process) = self.registered_mut(container).and_then(|c| c.processes.remove(&pid)) else { return };
+        self.ended(container, pid, process);
+    }
+
+    fn ended(&mut self, container: u64, pid: u32, process: Process) {
+        self.pidfds.remove(&process.token);
+        let of_pidfd = process.pidfd.as_ref().filter(|_| !self.setup.without.exitinfo).and_then(sys::exit_status);
+        let of_zombie = || {
+            facts::stat(pid)
+                .filter(|s| s.state == b'Z' && Some(s.start_ticks) == process.start_ticks)
+                .map(|s| s.exit_code)
+        };
+        let status = of_pidfd.or_else(of_zombie);
+        let now = Instant::now();
+        for id in process.sessions {
+            self.drain(id, now);
+            self.check_over(id, now);
+        }
+        if let Some(c) = self.registered(container) {
+            let container = c.container.clone();
+            self.send(Message::Exited { container, pid, status });
+        }
+    }
+
+    /// Processes that no pidfd watches: by their start time.
+    pub(super) fn look_after_processes(&mut self) {
+        let gone = |pid: &u32, p: &Process| {
+            p.pidfd.is_none()
+                && facts::stat(*pid).is_none_or(|s| Some(s.start_ticks) != p.start_ticks || s.state == b'Z')
+        };
+        let mut over = vec![];
+        for (id, watched) in &self.containers {
+            let Some(c) = &watched.shared else { continue };
+            over.extend(c.processes.iter().filter(|(pid, p)| gone(pid, p)).map(|(pid, _)| (*id, *pid)));
+        }
+        for (container, pid) in over {
+            if let Some(process) = self.registered_mut(container).and_then(|c| c.processes.remove(&pid)) {
+                self.ended(container, pid, process);
+            }
+        }
+    }
+
+    fn open_ring(&mut self, container: u64, name: &str) -> Result<ring::Opened, Refusal> {
+        let c = self.registered_mut(container).ok_or("no_container")?;
+        if c.by_name.len() >= MAX_RINGS {
+            c.overfull = true;
+            return Err("too_many_rings");
+        }
+        ring::open(&c.rings, name, c.container.session_prefix())
+    }
+
+    /// A file appeared in `rings/`: its hello should follow on the socket.
+    pub(super) fn await_ring(&mut self, container: u64, name: &str, wait: Duration) {
+        let Some(c) = self.registered(container) else { return };
+        if c.by_name.contains_key(name) {
+            return;
+        }
+        if !valid_ring_name(name.as_bytes()) {
+            return c.container.counters.refuse("ring_name");
+        }
+        if self.awaiting.len() >= 4 * MAX_RINGS {
+            return c.container.counters.refuse("too_many_rings");
+        }
+        let at = Instant::now() + wait;
+        self.awaiting.push(std::cmp::Reverse(Awaiting { at, container, name: name.to_owned(), tries: 0 }));
+    }
+
+    pub(super) fn retry_awaiting(&mut self, now: Instant) {
+        while self.awaiting.peek().is_some_and(|a| a.0.at <= now) {
+            let Some(std::cmp::Reverse(a)) = self.awaiting.pop() else { return };
+            self.take_unannounced(a);
+        }
+    }
+
+    /// Opens every waiting ring at once, as far as it is ready.
+    pub(super) fn awaiting_now(&mut self) {
+        for std::cmp::Reverse(a) in std::mem::take(&mut self.awaiting).into_vec() {
+            self.take_unannounced(a);
+        }
+    }
+
+    /// A ring without a hello on the socket: what its header page says is a claim.
+    fn take_unannounced(&mut self, mut awaiting: Awaiting) {
+        let (container, name) = (awaiting.container, awaiting.name.as_str());
+        let Some(c) = self.registered(container).filter(|c| !c.by_name.contains_key(name)) else { return };
+        let shared = c.container.clone();
+        let shared_ring = name == OVERFLOW_RING;
+        let opened = self.open_ring(container, name);
+        let hello = match &opened {
+            Ok(o) if shared_ring => Ok(Hello::decode(&o.hello).unwrap_or_default()),
+            Ok(o) => Hello::decode(&o.hello).ok().filter(|h| h.ring == name).ok_or("hello_malformed"),
+            Err(why) => Err(*why),
+        };
+        match (opened, hello) {
+            (Ok(opened), Ok(hello)) => {
+                let identity = if shared_ring { Identity::Claimed } else { Identity::Inherited };
+                let _ = self.open_session(container, None, Some(opened.ring), hello, identity, None);
+            }
+            (_, Err(why)) if why == ring::NOT_READY && awaiting.tries < TRIES => {
+                awaiting.tries += 1;
+                awaiting.at = Instant::now() + Duration::from_millis(20) * awaiting.tries.min(25);
+                self.awaiting.push(std::cmp::Reverse(awaiting));
+            }
+            (_, Err(why)) => {
+                shared.counters.refuse(why);
+                if matches!(why, "ring_linked" | "ring_no_file") {
+                    let session = shared.session_prefix().into();
+                    self.send(Message::Tampered { container: shared, session, what: why });
+                }
+            }
+            (Err(_), Ok(_)) => {}
+        }
+    }
+
+    /// Whether ring files of this container still wait for their hello.
+    pub(super) fn awaiting_of(&self, container: u64) -> bool {
+        self.awaiting.iter().any(|a| a.0.container == container)
+    }
+
+    /// Every file in the container's `rings/` that is not open yet.
+    pub(super) fn scan_rings(&mut self, container: u64) {
+        let Some(c) = self.registered_mut(container) else { return };
+        c.overfull = false;
+        let Ok(entries) = std::fs::read_dir(c.container.dir.rings()) else { return };
+        let known = |c: &Registered, name: &str| c.by_name.contains_key(name);
+        let names: Vec<String> = entries
+            .flatten()
+            .take(4 * MAX_RINGS)
+            .filter_map(|e| e.file_name().into_string().ok())
+            .filter(|n| valid_ring_name(n.as_bytes()) && !known(c, n))
+            .collect();
+        let waiting: std::collections::HashSet<&str> =
+            self.awaiting.iter().filter(|a| a.0.container == container).map(|a| a.0.name.as_str()).collect();
+        let new: Vec<&String> = names.iter().filter(|n| !waiting.contains(n.as_str())).collect();
+        let new: Vec<String> = new.into_iter().cloned().collect();
+        for name in new {
+            self.await_ring(container, &name, Duration::ZERO);
+        }
+    }
+
+    pub(super) fn rescan_rings(&mut self) {
+        let ids: Vec<u64> = self.containers.keys().copied().collect();
+        for id in ids {
+            self.scan_rings(id);
+        }
+    }
+
+    /// Drains what a new session's events may follow from: the same process's ring before an exec, its parent's, and
+    /// the one a forked child wrote to.
+    fn drain_relatives(&mut self, container: u64, hello: &Hello, pid: u32) {
+        let now = Instant::now();
+        let Some(c) = self.registered(container) else { return };
+        let parent = facts::stat(pid).map_or(0, |s| s.ppid);
+        let mut ids: Vec<SessionId> =
+            [pid, parent].iter().filter_map(|p| c.processes.get(p)).flat_map(|p| p.sessions.iter().copied()).collect();
+        ids.extend(c.by_name.get(&hello.parent_ring));
+        ids.dedup();
+        for id in ids {
+            self.drain(id, now);
+        }
+    }
+
+    /// The session is closed: nothing of it is kept here.
+    pub(super) fn forget_session(&mut self, id: SessionId) -> Option<Open> {
+        let open = self.sessions.remove(&id)?;
+        if let Some(c) = self.registered_mut(open.container) {
+            c.by_name.remove(&open.ring.name);
+            if let Some(p) = open.pid.and_then(|pid| c.processes.get_mut(&pid)) {
+                p.sessions.retain(|s| *s != id);
+            }
+            c.container.counters.sessions_open.fetch_sub(1, Relaxed);
+        }
+        Some(open)
+    }
+}
+
+fn readable(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0
+}

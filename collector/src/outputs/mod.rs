@@ -1,0 +1,73 @@
+//! Last stage: writes events out, and only then lets go of what they were made from.
+
+mod repeated;
+mod writer;
+
+use crate::cleanup;
+use crate::container::Container;
+use crate::event::Event;
+use crate::ingest::ring::Ring;
+use crate::pipeline::Publish;
+use crate::positions::Saved;
+use crossbeam_channel::Receiver;
+use porthole_common::ring::reader::Reader;
+use std::path::PathBuf;
+use std::sync::Arc;
+pub(crate) use writer::Writer;
+
+/// What the tag stage hands on, in order.
+pub(crate) enum Output {
+    Event(Arc<Event>),
+    /// Everything of this ring before the position has been handed on.
+    Release(Arc<Ring>, Reader),
+    /// What a restarted collector must know of a session.
+    Save(Arc<Ring>, Box<Saved>),
+    /// The ring is over.
+    Remove(Arc<Ring>),
+    /// The container has been announced.
+    Started(Arc<Container>),
+    /// A file of `execs/` has become an event.
+    Consumed(PathBuf),
+    /// Nothing of the container is left to be told.
+    Gone(Arc<Container>),
+}
+
+/// Events that are written with one system call at most.
+const BATCHES: usize = 64;
+
+/// Runs until the tag stage has gone away.
+pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Option<&Arc<dyn Publish>>) {
+    while let Ok(mut batch) = rx.recv() {
+        batch.extend(rx.try_iter().take(BATCHES).flatten());
+        let events = || {
+            batch.iter().filter_map(|o| match o {
+                Output::Event(event) => Some(event),
+                _ => None,
+            })
+        };
+        for writer in &mut writers {
+            writer.write(events());
+        }
+        if let Some(hub) = hub {
+            events().for_each(|event| hub.publish(event));
+        }
+        for output in batch {
+            settle(output);
+        }
+    }
+}
+
+/// The events before this have been written: acts accordingly.
+fn settle(output: Output) {
+    match output {
+        Output::Event(_) => {}
+        Output::Release(ring, reader) => ring.release(reader),
+        Output::Save(ring, saved) => ring.position().save(&saved),
+        Output::Remove(ring) => ring.remove(),
+        Output::Started(container) => cleanup::mark_started(&container.dir),
+        Output::Consumed(file) => {
+            let _ = std::fs::remove_file(file);
+        }
+        Output::Gone(container) => cleanup::remove(&container),
+    }
+}

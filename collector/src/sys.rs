@@ -1,0 +1,104 @@
+//! The few system calls that have no safe wrapper.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// Accepts a connection; the socket is non-blocking and closed on exec.
+pub(crate) fn accept(listener: &OwnedFd) -> nix::Result<OwnedFd> {
+    use nix::sys::socket::{SockFlag, accept4};
+    let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A pidfd of a process.
+pub(crate) fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Whether nobody has the file open or mapped for writing: a read lease can be taken. `file` must be open for reading
+/// only, and this process must not have it open for writing. The lease is given back at once.
+pub(crate) fn no_writers(file: &File) -> bool {
+    let fd = file.as_raw_fd();
+    // SAFETY: fcntl with numbers on a descriptor that lives as long as the call.
+    let leased = unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) } == 0;
+    if leased {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+    }
+    leased
+}
+
+/// Lets the signal pass that the kernel sends to a lease's holder when a writer comes; its default is to kill.
+pub(crate) fn ignore_sigio() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: SIG_IGN runs no code.
+    let _ = unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) };
+}
+
+/// The time stamp counter; `None` where the architecture has none that programs can read.
+pub(crate) fn time_stamp_counter() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has it. (A process may forbid it to itself; the collector does not.)
+    return Some(unsafe { core::arch::x86_64::_rdtsc() });
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+/// `struct pidfd_info` up to the exit code (Linux 6.15).
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroupid: u64,
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+const _: () = assert!(size_of::<PidfdInfo>() == 64);
+
+/// Wait status of a process that has been reaped, where the kernel tells (6.15).
+pub(crate) fn exit_status(pidfd: &impl AsFd) -> Option<i32> {
+    /// `_IOWR(0xFF, 11, struct pidfd_info)`
+    const PIDFD_GET_INFO: libc::c_ulong = 0xc000_0000 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff0b;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..Default::default() };
+    // SAFETY: the kernel writes at most the 64 bytes that the request's number names; `info` has them.
+    let done = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), PIDFD_GET_INFO, &mut info) };
+    (done == 0 && info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_keeps_the_lease_away() {
+        let path = std::env::temp_dir().join(format!("porthole-lease-{}", std::process::id()));
+        let writer = File::create(&path).unwrap();
+        let reader = File::open(&path).unwrap();
+        assert!(!no_writers(&reader));
+        drop(writer);
+        assert!(no_writers(&reader));
+        assert!(no_writers(&reader), "the lease was given back");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn the_exit_status_is_known_after_reaping() {
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", "exit 7"]).spawn().unwrap();
+        let Ok(pidfd) = pidfd_open(child.id()) else { return };
+        child.wait().unwrap();
+        if let Some(status) = exit_status(&pidfd) {
+            assert_eq!(status, 7 << 8);
+        }
+    }
+}

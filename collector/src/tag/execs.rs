@@ -1,0 +1,237 @@
+//! Execs: told once their outcome is known, with the new program's description.
+
+use super::pending::{HELLO_WAIT, Image, MAX, Pending, WAIT, evt_type, image};
+use super::process::Person;
+use super::{Draft, Tagger, paths};
+use crate::container::Container;
+use crate::event::{Source, Value, text};
+use crate::ingest::message::SessionId;
+use crate::loss::Counters;
+use porthole_common::record::{Exec, ExecFailed, Target};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Tagger {
+    /// An exec record: waits for its outcome, unless it brings it along.
+    pub(super) fn exec(&mut self, id: SessionId, sequence: u32, vpid: u32, time_ns: u64, exec: &Exec, caller: Person) {
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        let container = t.container.clone();
+        let path = text(exec.path);
+        let base = caller.base(exec.dirfd);
+        let resolved = if path.is_empty() { base } else { paths::resolve(&base, &path) };
+        let pending = Pending {
+            session: id,
+            sequence,
+            time_ns,
+            evt_type: evt_type(exec.call),
+            image: image(exec),
+            vpid,
+            caller,
+            path,
+            resolved,
+            argv: exec.argv.iter().map(text).collect(),
+            target: Target::from_number(exec.target),
+            injection: exec.injection,
+            deadline: Instant::now() + WAIT,
+            told: false,
+        };
+        if exec.res < 0 {
+            return self.tell_failure(&container, &pending, i64::from(exec.res));
+        }
+        t.undecided += 1;
+        let Some(followed) = self.containers.get_mut(&container.key) else { return };
+        followed.pending.push(pending);
+        let crowded = followed.pending.len() > MAX;
+        if crowded {
+            let oldest = followed.pending.remove(0);
+            self.assume(&container, oldest);
+        }
+        // The program's hello may have come first.
+        for held in self.held(&container.key) {
+            if self.meet(held) {
+                self.unhold(held);
+            }
+        }
+    }
+
+    /// The exec with this sequence number has failed: the old program goes on.
+    pub(super) fn exec_failed(&mut self, id: SessionId, failed: &ExecFailed) {
+        let Some(container) = self.sessions.get(&id).map(|t| t.container.clone()) else { return };
+        let Some(followed) = self.containers.get_mut(&container.key) else { return };
+        let at = followed.pending.iter().position(|p| p.session == id && p.sequence == failed.exec);
+        if let Some(pending) = at.map(|at| followed.pending.remove(at)) {
+            if pending.told {
+                return;
+            }
+            self.tell_failure(&container, &pending, -i64::from(failed.errno));
+            self.decided(id);
+        }
+    }
+
+    fn tell_failure(&mut self, container: &Arc<Container>, pending: &Pending, rawres: i64) {
+        let person = pending.caller.clone();
+        self.tell(container, pending, person, rawres);
+    }
+
+    /// Looks for the exec that has started a new session's program, and tells it. Whether there is one.
+    pub(super) fn meet(&mut self, id: SessionId) -> bool {
+        let Some(t) = self.sessions.get(&id) else { return false };
+        let (own, parent_vpid) = (t.own.clone(), t.hello.ppid);
+        let (vpid, pid, parent) = (t.hello.pid, own.process.pid, own.process.ppid);
+        let container = t.container.clone();
+        let Some(followed) = self.containers.get_mut(&container.key) else { return false };
+        // A process that has executed something itself comes before one that some parent has started.
+        let matching = |own_image: bool| {
+            let pending = &followed.pending;
+            pending.iter().position(|p| {
+                (p.image == Image::Own) == own_image && p.session != id && p.started(vpid, pid, parent, parent_vpid)
+            })
+        };
+        let Some(at) = matching(true).or_else(|| matching(false)) else { return false };
+        let pending = followed.pending.remove(at);
+        if !pending.told {
+            self.tell(&container, &pending, own, 0);
+            self.decided(pending.session);
+        }
+        true
+    }
+
+    /// A program without an exec record. `entry`: it comes from outside the container, started by the runtime.
+    pub(super) fn enter(&mut self, id: SessionId, time_ns: u64, entry: bool) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let (container, own, source) = (t.container.clone(), t.own.clone(), t.source);
+        let (session, argv) = (t.ring.session.clone(), t.hello.argv.clone());
+        let Some(followed) = self.containers.get_mut(&container.key) else { return };
+        let mut args = argv.clone();
+        if entry {
+            if let Some(at) = followed.added.iter().position(|a| *a == argv) {
+                followed.added.remove(at);
+            } else if !followed.entered && !container.registration.process.args.is_empty() {
+                args.clone_from(&container.registration.process.args);
+            }
+            followed.entered = true;
+        }
+        Counters::count(&container.counters.execs);
+        let draft = Draft {
+            evt_type: "execve",
+            time_ns,
+            rawres: Some(0),
+            fields: arguments(&own.process.exepath, &args),
+            source: if entry { Source::Runtime } else { source },
+            identity: own.identity(),
+            process: Some(own.process),
+            session,
+            seq: None,
+        };
+        self.emit(&container, draft);
+    }
+
+    pub(super) fn expire_pending(&mut self, now: Instant) {
+        let mut late = vec![];
+        for followed in self.containers.values_mut() {
+            let container = followed.container.clone();
+            let expired = followed.pending.extract_if(.., |p| p.deadline <= now);
+            late.extend(expired.map(|p| (container.clone(), p)));
+        }
+        for (container, pending) in late {
+            self.assume(&container, pending);
+        }
+    }
+
+    /// Neither failure nor hello came: the exec has succeeded, and its program may be one that we cannot see.
+    fn assume(&mut self, container: &Arc<Container>, mut pending: Pending) {
+        let mut person = pending.caller.executed(&pending.resolved, &pending.argv);
+        if pending.image != Image::Own {
+            let child = match pending.image {
+                Image::Child(vpid) => Some(vpid),
+                _ => None,
+            };
+            let process = Arc::make_mut(&mut person.process);
+            (process.ppid, process.pname) = (process.pid, Some(pending.caller.process.name.clone()));
+            process.pcmdline = Some(pending.caller.process.cmdline.clone());
+            (process.pid, process.vpid) = (None, child);
+        }
+        let first = !pending.told;
+        if first {
+            if let (Image::Own, Some(pid)) = (pending.image, person.process.pid) {
+                let known = self.containers.get_mut(&container.key).and_then(|f| f.known.get_mut(&pid));
+                if let Some(known) = known {
+                    known.process = person.process.clone();
+                }
+            }
+            self.tell(container, &pending, person.clone(), 0);
+        }
+        match pending.blind() {
+            None if first => {
+                pending.told = true;
+                pending.deadline = Instant::now() + HELLO_WAIT;
+                let session = pending.session;
+                if let Some(f) = self.containers.get_mut(&container.key) {
+                    f.pending.push(pending);
+                }
+                return self.decided(session);
+            }
+            reason => self.blind(container, &pending, person, reason.unwrap_or("no_hello")),
+        }
+        if first {
+            self.decided(pending.session);
+        }
+    }
+
+    fn blind(&mut self, container: &Arc<Container>, pending: &Pending, person: Person, reason: &'static str) {
+        let draft = Draft {
+            evt_type: "porthole.blindspot",
+            time_ns: pending.time_ns,
+            rawres: None,
+            fields: vec![("porthole.reason", reason.into()), ("porthole.path", pending.resolved.as_str().into())],
+            source: Source::Host,
+            identity: person.identity(),
+            process: Some(person.process),
+            session: self.session_name(pending.session, container),
+            seq: Some(pending.sequence),
+        };
+        self.emit(container, draft);
+    }
+
+    fn tell(&mut self, container: &Arc<Container>, pending: &Pending, person: Person, rawres: i64) {
+        if rawres == 0 {
+            Counters::count(&container.counters.execs);
+        }
+        let mut fields = arguments(&pending.resolved, &pending.argv);
+        if pending.path != pending.resolved {
+            fields.push(("evt.rawarg.filename", pending.path.as_str().into()));
+        }
+        let source = self.sessions.get(&pending.session).map_or(Source::Symbols, |t| t.source);
+        let draft = Draft {
+            evt_type: pending.evt_type,
+            time_ns: pending.time_ns,
+            rawres: Some(rawres),
+            fields,
+            source,
+            identity: person.identity(),
+            process: Some(person.process),
+            session: self.session_name(pending.session, container),
+            seq: Some(pending.sequence),
+        };
+        self.emit(container, draft);
+    }
+
+    fn session_name(&self, id: SessionId, container: &Container) -> Arc<str> {
+        self.sessions.get(&id).map_or_else(|| container.session_prefix().into(), |t| t.ring.session.clone())
+    }
+
+    /// One exec fewer stands in the way of the ring's position.
+    fn decided(&mut self, id: SessionId) {
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.undecided = t.undecided.saturating_sub(1);
+        }
+        self.finish(id);
+    }
+}
+
+/// `evt.arg.*` of an exec.
+fn arguments(filename: &str, argv: &[String]) -> Vec<(&'static str, Value)> {
+    let exe = argv.first().map_or("", String::as_str);
+    let args = argv.get(1..).unwrap_or_default().join(" ");
+    vec![("evt.arg.exe", exe.into()), ("evt.arg.args", args.into()), ("evt.arg.filename", filename.into())]
+}

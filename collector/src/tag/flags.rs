@@ -1,0 +1,83 @@
+//! Numbers of the kernel's interface as Falco writes them.
+
+use std::fmt::Write;
+
+/// Not in `libc` for 64-bit targets, where it is 0 for glibc; musl sets it always.
+const O_LARGEFILE: u32 = if cfg!(target_arch = "aarch64") { 0o400_000 } else { 0o100_000 };
+
+const fn bits(flag: i32) -> u32 {
+    flag as u32
+}
+
+/// Open flags, in Falco's order.
+pub(crate) fn open_flags(flags: u32) -> String {
+    let sync = flags & bits(libc::O_SYNC) == bits(libc::O_SYNC);
+    let temporary = flags & bits(libc::O_TMPFILE) == bits(libc::O_TMPFILE);
+    let has = |flag: i32| flags & bits(flag) != 0;
+    let access = flags & bits(libc::O_ACCMODE);
+    let names = [
+        (flags & O_LARGEFILE != 0, "O_LARGEFILE"),
+        (has(libc::O_DIRECTORY) && !temporary, "O_DIRECTORY"),
+        (has(libc::O_DIRECT), "O_DIRECT"),
+        (has(libc::O_TRUNC), "O_TRUNC"),
+        (sync, "O_SYNC"),
+        (has(libc::O_NONBLOCK), "O_NONBLOCK"),
+        (has(libc::O_EXCL), "O_EXCL"),
+        (has(libc::O_DSYNC) && !sync, "O_DSYNC"),
+        (has(libc::O_APPEND), "O_APPEND"),
+        (has(libc::O_CREAT), "O_CREAT"),
+        (access == bits(libc::O_RDWR), "O_RDWR"),
+        (access == bits(libc::O_WRONLY), "O_WRONLY"),
+        (access == bits(libc::O_RDONLY), "O_RDONLY"),
+        (has(libc::O_CLOEXEC), "O_CLOEXEC"),
+        (access == 3, "O_NONE"),
+        (temporary, "O_TMPFILE"),
+    ];
+    join(&names)
+}
+
+/// Whether an open with these flags can only give a directory.
+pub(crate) fn is_directory(flags: u32) -> bool {
+    let temporary = flags & bits(libc::O_TMPFILE) == bits(libc::O_TMPFILE);
+    flags & bits(libc::O_DIRECTORY) != 0 && !temporary
+}
+
+/// A file mode in octal, as Falco writes it: `0644`, `0`.
+pub(crate) fn mode(mode: u32) -> String {
+    if mode == 0 { "0".into() } else { format!("0{mode:o}") }
+}
+
+fn join(names: &[(bool, &str)]) -> String {
+    let mut out = String::new();
+    for (_, name) in names.iter().filter(|(set, _)| *set) {
+        let bar = if out.is_empty() { "" } else { "|" };
+        let _ = write!(out, "{bar}{name}"); // a String takes everything
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_flags_have_falcos_names_and_order() {
+        let text = |flags: i32| open_flags(flags as u32);
+        assert_eq!(text(libc::O_RDONLY), "O_RDONLY");
+        assert_eq!(text(libc::O_RDONLY | libc::O_CLOEXEC), "O_RDONLY|O_CLOEXEC");
+        assert_eq!(text(libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC), "O_TRUNC|O_CREAT|O_WRONLY");
+        assert_eq!(
+            text(libc::O_DIRECTORY | libc::O_NONBLOCK | libc::O_CLOEXEC),
+            "O_DIRECTORY|O_NONBLOCK|O_RDONLY|O_CLOEXEC"
+        );
+        assert_eq!(text(libc::O_RDWR | libc::O_TMPFILE), "O_RDWR|O_TMPFILE");
+        assert_eq!(text(libc::O_RDWR | libc::O_SYNC | libc::O_APPEND), "O_SYNC|O_APPEND|O_RDWR");
+        assert_eq!(text(libc::O_DSYNC), "O_DSYNC|O_RDONLY");
+        assert_eq!(open_flags(O_LARGEFILE), "O_LARGEFILE|O_RDONLY");
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!((mode(0), mode(0o644), mode(0o4755)), ("0".into(), "0644".into(), "04755".into()));
+    }
+}

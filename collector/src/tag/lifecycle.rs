@@ -1,0 +1,162 @@
+//! Events that are the container's own: its start and end, losses, tampering.
+
+use super::{Draft, Followed, Tagger};
+use crate::cleanup;
+use crate::clock::now_ns;
+use crate::container::Container;
+use crate::event::{Identity, Source, Value};
+use crate::ingest::message::SessionId;
+use crate::loss::Reason;
+use crate::outputs::Output;
+use porthole_registration::container::{Exec, Injection, Process};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Processes from outside that are remembered until their hello comes.
+const MAX_ADDED: usize = 256;
+
+impl Tagger {
+    pub(super) fn registered(&mut self, container: Arc<Container>) {
+        let followed = Followed {
+            container: container.clone(),
+            known: HashMap::new(),
+            seen: HashSet::new(),
+            ns: None,
+            pending: vec![],
+            added: vec![],
+            entered: false,
+        };
+        self.containers.insert(container.key.clone(), followed);
+        if cleanup::is_started(&container.dir) {
+            return;
+        }
+        let r = &container.registration;
+        self.say(&container, "container.start", "start", Source::Runtime, r.created_ns, started(&r.process));
+        let blind = match &r.injection {
+            Injection::None { reason } => Some(("not_injected", reason.as_str())),
+            Injection::Preload { .. } if r.process.target == "static" => Some(("static", "")),
+            Injection::Preload { .. } => None,
+        };
+        if let Some((reason, detail)) = blind {
+            let mut fields: Vec<(&'static str, Value)> = vec![("porthole.reason", reason.into())];
+            if !detail.is_empty() {
+                fields.push(("porthole.detail", detail.into()));
+            }
+            if let Some(path) = r.process.args.first() {
+                fields.push(("porthole.path", path.as_str().into()));
+            }
+            self.say(&container, "porthole.blindspot", "start", Source::Runtime, r.created_ns, fields);
+        }
+        self.out.push(Output::Started(container));
+    }
+
+    pub(super) fn exec_added(&mut self, container: &Arc<Container>, file: PathBuf, exec: Exec) {
+        let name = format!("execs/{}", file.file_name().unwrap_or_default().to_string_lossy());
+        let time_ns = if exec.time_ns == 0 { now_ns() } else { exec.time_ns };
+        self.say(container, "container.exec", &name, Source::Runtime, time_ns, started(&exec.process));
+        if !exec.injected {
+            let fields = vec![("porthole.reason", "not_injected".into()), ("porthole.detail", exec.reason.into())];
+            self.say(container, "porthole.blindspot", &name, Source::Runtime, time_ns, fields);
+        }
+        if let Some(f) = self.containers.get_mut(&container.key) {
+            if f.added.len() >= MAX_ADDED {
+                f.added.remove(0);
+            }
+            f.added.push(exec.process.args);
+        }
+        self.out.push(Output::Consumed(file));
+    }
+
+    pub(super) fn deleted(&mut self, container: &Arc<Container>) {
+        // What was still waited for cannot come any more.
+        let never = Instant::now() + Duration::from_secs(3600);
+        self.expire(never);
+        self.expire(never);
+        let ids: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, t)| t.container.key == container.key).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.over(id);
+        }
+        container.deleted.store(true, Relaxed);
+        self.containers.remove(&container.key);
+        self.say(container, "container.stop", "stop", Source::Runtime, now_ns(), vec![]);
+        self.out.push(Output::Gone(container.clone()));
+    }
+
+    pub(super) fn tampered(&mut self, container: &Arc<Container>, session: Arc<str>, what: &'static str) {
+        let draft = Draft {
+            evt_type: "porthole.tamper",
+            time_ns: now_ns(),
+            rawres: None,
+            fields: vec![("porthole.reason", what.into())],
+            source: Source::Host,
+            identity: Identity::Inherited,
+            process: None,
+            session,
+            seq: None,
+        };
+        self.emit(container, draft);
+    }
+
+    /// Records of a ring are missing. (Ingest has counted them.)
+    pub(super) fn lost(&mut self, id: SessionId, sequence: u32, count: u32, reason: Reason) {
+        self.tell_loss(id, sequence, count, reason.as_str());
+    }
+
+    pub(super) fn tell_loss(&mut self, id: SessionId, sequence: u32, count: u32, reason: &'static str) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let container = t.container.clone();
+        let draft = Draft {
+            evt_type: "porthole.drop",
+            time_ns: now_ns(),
+            rawres: None,
+            fields: vec![("porthole.reason", reason.into()), ("porthole.count", i64::from(count).into())],
+            source: Source::Host,
+            identity: t.own.identity(),
+            process: (!t.shared).then(|| t.own.process.clone()),
+            session: t.ring.session.clone(),
+            seq: Some(sequence),
+        };
+        self.emit(&container, draft);
+    }
+
+    /// An event about the container. `what` tells it from others of its kind, also after a restart.
+    fn say(
+        &mut self,
+        container: &Arc<Container>,
+        evt_type: &'static str,
+        what: &str,
+        source: Source,
+        time_ns: u64,
+        fields: Vec<(&'static str, Value)>,
+    ) {
+        let session = format!("{}/{what}.{}", container.session_prefix(), container.registration.created_ns);
+        let draft = Draft {
+            evt_type,
+            time_ns,
+            rawres: None,
+            fields,
+            source,
+            identity: Identity::Verified,
+            process: None,
+            session: session.into(),
+            seq: None,
+        };
+        self.emit(container, draft);
+    }
+}
+
+/// `evt.arg.*` of a process that the engine starts.
+fn started(process: &Process) -> Vec<(&'static str, Value)> {
+    let exe = process.args.first().map_or("", String::as_str);
+    vec![
+        ("evt.arg.exe", exe.into()),
+        ("evt.arg.args", process.args.get(1..).unwrap_or_default().join(" ").into()),
+        ("evt.arg.cwd", process.cwd.as_str().into()),
+        ("evt.arg.uid", i64::from(process.uid).into()),
+        ("evt.arg.tty", i64::from(process.terminal).into()),
+    ]
+}

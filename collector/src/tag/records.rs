@@ -1,0 +1,317 @@
+//! Records become events.
+
+use super::address::{self, Address};
+use super::process::Person;
+use super::{Draft, Tagger, flags, paths};
+use crate::event::{Value, text};
+use crate::ingest::message::{Batch, Item, SessionId};
+use crate::loss::{Counters, Reason};
+use porthole_common::record::{Call, Chdir, Connect, DropReason, Exit, Fork, Open, Record, Sandbox};
+
+/// Fields of one event.
+type Fields = Vec<(&'static str, Value)>;
+
+impl Tagger {
+    /// Everything that a look at a ring has brought, in order.
+    pub(super) fn records(&mut self, batch: Batch) {
+        let id = batch.session;
+        for item in batch.items {
+            match item {
+                Item::Lost { sequence, count, reason } => self.lost(id, sequence, count, reason),
+                Item::Record { sequence, pid, time_ns, payload } => {
+                    match Record::decode(batch.bytes.get(payload).unwrap_or_default()) {
+                        Ok(record) => self.record(id, sequence, pid, time_ns, &record),
+                        Err(_) => self.malformed(id, sequence),
+                    }
+                }
+            }
+        }
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.until = Some(batch.until);
+        }
+        self.finish(id);
+    }
+
+    fn record(&mut self, id: SessionId, sequence: u32, vpid: u32, time_ns: u64, record: &Record) {
+        let Some(mut person) = self.person(id, vpid) else { return };
+        let Some(t) = self.sessions.get(&id) else { return };
+        let (musl, counters) = (t.musl, t.container.clone());
+        let counters = &counters.counters;
+        let (evt_type, rawres, fields) = match record {
+            Record::Exec(exec) => {
+                self.put_back(id, vpid, person.clone());
+                return self.exec(id, sequence, vpid, time_ns, exec, person);
+            }
+            Record::ExecFailed(failed) => {
+                self.put_back(id, vpid, person);
+                return self.exec_failed(id, failed);
+            }
+            Record::Open(r) => {
+                if r.res >= 0 {
+                    Counters::count(&counters.files);
+                }
+                (open_type(r.call, musl), i64::from(r.res), open(r, &mut person, musl))
+            }
+            Record::Connect(r) => {
+                if connected(r.res) {
+                    Counters::count(&counters.connections);
+                }
+                ("connect", i64::from(r.res), connect(r))
+            }
+            Record::Fork(Fork { res, .. }) => ("clone", i64::from(*res), vec![]),
+            Record::Chdir(r) => {
+                let draft = chdir(r, &mut person);
+                if r.res == 0 {
+                    self.put_back(id, vpid, person.clone());
+                    self.update_known(id);
+                    self.save(id);
+                }
+                draft
+            }
+            Record::Exit(Exit { status, .. }) => {
+                person.exit_status = Some(*status);
+                let watched =
+                    self.sessions.get(&id).is_some_and(|t| t.own.process.pid.is_some()) && person.process.pid.is_some();
+                if watched {
+                    self.put_back(id, vpid, person);
+                    return self.update_known(id);
+                }
+                // No pidfd watches this process: its own word is all there will be.
+                let code = i64::from(*status & 0xff);
+                let fields = vec![("evt.arg.status", (code << 8).into()), ("evt.arg.ret", code.into())];
+                return self.tell_record(id, sequence, vpid, time_ns, ("procexit", None, fields), person);
+            }
+            Record::Sandbox(r) => sandbox(r),
+            Record::Drop(r) => {
+                self.put_back(id, vpid, person);
+                return self.agent_lost(id, sequence, r);
+            }
+            Record::Hello(_) => {
+                self.put_back(id, vpid, person);
+                return self.malformed(id, sequence);
+            }
+        };
+        self.tell_record(id, sequence, vpid, time_ns, (evt_type, Some(rawres), fields), person);
+    }
+
+    fn tell_record(
+        &mut self,
+        id: SessionId,
+        sequence: u32,
+        vpid: u32,
+        time_ns: u64,
+        (evt_type, rawres, fields): (&'static str, Option<i64>, Fields),
+        person: Person,
+    ) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let container = t.container.clone();
+        let draft = Draft {
+            evt_type,
+            time_ns,
+            rawres,
+            fields,
+            source: t.source,
+            identity: person.identity(),
+            process: Some(person.process.clone()),
+            session: t.ring.session.clone(),
+            seq: Some(sequence),
+        };
+        self.put_back(id, vpid, person);
+        self.emit(&container, draft);
+    }
+
+    fn malformed(&mut self, id: SessionId, sequence: u32) {
+        if let Some(t) = self.sessions.get(&id) {
+            // Ingest has counted it as received when it took it from the ring.
+            t.container.counters.received.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            t.container.counters.lose(Reason::Malformed, 1);
+        }
+        self.lost(id, sequence, 1, Reason::Malformed);
+    }
+
+    fn agent_lost(&mut self, id: SessionId, sequence: u32, drop: &porthole_common::record::Drop) {
+        if let Some(t) = self.sessions.get(&id) {
+            t.container.counters.lose(Reason::Agent, u64::from(drop.count));
+        }
+        let detail = match drop.reason {
+            r if r == DropReason::Early as u8 => "agent_early",
+            r if r == DropReason::TooLarge as u8 => "agent_too_large",
+            _ => "agent",
+        };
+        self.tell_loss(id, sequence, drop.count, detail);
+    }
+}
+
+/// The system call behind an open.
+fn open_type(call: Call, musl: bool) -> &'static str {
+    match call {
+        _ if musl && call != Call::Openat => "open",
+        Call::Creat if cfg!(target_arch = "x86_64") => "creat",
+        _ => "openat",
+    }
+}
+
+fn open(r: &Open, person: &mut Person, musl: bool) -> Fields {
+    let raw = text(r.path);
+    let dirfd = if r.call == Call::Openat { r.dirfd } else { libc::AT_FDCWD };
+    let name = if raw.starts_with('/') { paths::resolve("/", &raw) } else { paths::resolve(&person.base(dirfd), &raw) };
+    let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
+    if r.res >= 0 {
+        person.opened(r.res, directory.then_some(name.as_str()));
+    }
+    let evt_type = open_type(r.call, musl);
+    let mut fields: Fields = Vec::with_capacity(14);
+    fields.push(("evt.arg.fd", i64::from(r.res).into()));
+    if evt_type == "openat" {
+        fields.push(match dirfd {
+            libc::AT_FDCWD => ("evt.arg.dirfd", "AT_FDCWD".into()),
+            n => ("evt.arg.dirfd", i64::from(n).into()),
+        });
+    }
+    fields.push(("evt.arg.name", name.as_str().into()));
+    if evt_type != "creat" {
+        fields.push(("evt.arg.flags", flags::open_flags(r.flags).into()));
+    }
+    fields.push(("evt.arg.mode", flags::mode(r.mode).into()));
+    let (kind, letter) = if directory { ("directory", "d") } else { ("file", "f") };
+    let (parent, file) = paths::split(&name);
+    fields.push(("fd.num", i64::from(r.res.max(-1)).into()));
+    fields.push(("fd.type", kind.into()));
+    fields.push(("fd.typechar", letter.into()));
+    fields.push(("fd.directory", parent.into()));
+    if r.res >= 0 {
+        fields.push(("fd.filename", file.into()));
+    }
+    fields.push(("fd.nameraw", paths::collapse(&raw).into()));
+    fields.push(("fd.name", name.into()));
+    fields
+}
+
+fn connected(res: i32) -> bool {
+    res == 0 || res == -libc::EINPROGRESS
+}
+
+fn connect(r: &Connect) -> Fields {
+    let address = address::parse(r.addr);
+    let mut fields: Fields = vec![("evt.arg.fd", i64::from(r.fd).into()), ("evt.arg.addr", address.text().into())];
+    fields.push(("fd.num", i64::from(r.fd).into()));
+    let (kind, letter) = address.kind();
+    fields.push(("fd.type", kind.into()));
+    fields.push(("fd.typechar", letter.into()));
+    if !connected(r.res) {
+        return fields;
+    }
+    match &address {
+        Address::Ip(ip, port) => {
+            fields.push(("fd.name", format!("->{}", address.text()).into()));
+            fields.push(("fd.sockfamily", "ip".into()));
+            let (ip, port) = (ip.to_string(), i64::from(*port));
+            fields.push(("fd.rip", ip.as_str().into()));
+            fields.push(("fd.rport", port.into()));
+            fields.push(("fd.sip", ip.into()));
+            fields.push(("fd.sport", port.into()));
+        }
+        Address::Unix(path) => {
+            fields.push(("fd.name", path.as_str().into()));
+            fields.push(("fd.sockfamily", "unix".into()));
+        }
+        Address::Other(_) | Address::None => {}
+    }
+    fields
+}
+
+fn chdir(r: &Chdir, person: &mut Person) -> (&'static str, i64, Fields) {
+    let path = text(r.path);
+    let (evt_type, fields, target): (_, Fields, _) = if r.call == Call::Fchdir {
+        ("fchdir", vec![("evt.arg.fd", i64::from(r.fd).into())], person.base(r.fd))
+    } else {
+        let target = paths::resolve(&person.process.cwd, &path);
+        ("chdir", vec![("evt.arg.path", path.into())], target)
+    };
+    if r.res == 0 {
+        let told = text(r.cwd);
+        person.moved_to(if told.starts_with('/') { &told } else { &target });
+    }
+    (evt_type, i64::from(r.res), fields)
+}
+
+fn sandbox(r: &Sandbox) -> (&'static str, i64, Fields) {
+    let mode = i64::from(r.mode);
+    if r.call == Call::Seccomp {
+        // SECCOMP_SET_MODE_STRICT is operation 0, SECCOMP_SET_MODE_FILTER operation 1.
+        return ("seccomp", i64::from(r.res), vec![("evt.arg.op", (mode - 1).into())]);
+    }
+    let fields = vec![("evt.arg.option", "PR_SET_SECCOMP".into()), ("evt.arg.arg2_int", mode.into())];
+    ("prctl", i64::from(r.res), fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Identity, Process};
+
+    fn person() -> Person {
+        Person::new(Process { cwd: "/work/".into(), ..Default::default() }, Identity::Claimed)
+    }
+
+    fn get<'a>(fields: &'a Fields, name: &str) -> Option<&'a Value> {
+        fields.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    fn record<'a>(call: Call, res: i32, flags: i32, dirfd: i32, path: &'a [u8]) -> Open<'a> {
+        Open { call, res, flags: flags as u32, mode: 0, dirfd, path }
+    }
+
+    #[test]
+    fn each_libc_call_is_the_system_call_it_makes() {
+        for (call, glibc, musl) in [
+            (Call::Open, "openat", "open"),
+            (Call::Fopen, "openat", "open"),
+            (Call::Opendir, "openat", "open"),
+            (Call::Openat, "openat", "openat"),
+            (Call::Creat, "creat", "open"),
+        ] {
+            assert_eq!((open_type(call, false), open_type(call, true)), (glibc, musl), "{call:?}");
+        }
+    }
+
+    #[test]
+    fn names_start_from_where_the_call_does() {
+        let mut p = person();
+        let dir = open(&record(Call::Opendir, 5, libc::O_DIRECTORY, 0, b"sub"), &mut p, false);
+        assert_eq!(get(&dir, "fd.name"), Some(&"/work/sub".into()));
+        assert_eq!(get(&dir, "fd.type"), Some(&"directory".into()));
+        let file = open(&record(Call::Openat, 6, 0, 5, b"..//x"), &mut p, false);
+        assert_eq!(get(&file, "fd.name"), Some(&"/work/x".into()));
+        assert_eq!(get(&file, "fd.nameraw"), Some(&"../x".into()));
+        assert_eq!(get(&file, "evt.arg.dirfd"), Some(&5.into()));
+        assert_eq!(get(&file, "fd.filename"), Some(&"x".into()));
+        let failed = open(&record(Call::Open, -libc::ENOENT, 0, -100, b"/no/such"), &mut p, false);
+        assert_eq!((get(&failed, "fd.num"), get(&failed, "fd.filename")), (Some(&(-1).into()), None));
+        assert_eq!(get(&failed, "fd.directory"), Some(&"/no".into()));
+    }
+
+    #[test]
+    fn an_address_shows_only_after_a_connection() {
+        let addr = [&(libc::AF_INET as u16).to_ne_bytes()[..], &[0, 80, 10, 0, 0, 1]].concat();
+        let made = |res| connect(&Connect { res, fd: 3, addr: &addr });
+        for res in [0, -libc::EINPROGRESS] {
+            assert_eq!(get(&made(res), "fd.name"), Some(&"->10.0.0.1:80".into()));
+            assert_eq!(get(&made(res), "fd.rport"), Some(&80.into()));
+        }
+        let refused = made(-libc::ECONNREFUSED);
+        assert_eq!((get(&refused, "fd.name"), get(&refused, "fd.rip")), (None, None));
+        assert_eq!(get(&refused, "evt.arg.addr"), Some(&"10.0.0.1:80".into()));
+    }
+
+    #[test]
+    fn a_new_directory_counts_only_if_the_call_succeeded() {
+        let mut p = person();
+        chdir(&Chdir { call: Call::Chdir, res: -2, fd: -1, path: b"a", cwd: b"" }, &mut p);
+        assert_eq!(&*p.process.cwd, "/work/");
+        chdir(&Chdir { call: Call::Chdir, res: 0, fd: -1, path: b"a", cwd: b"" }, &mut p);
+        assert_eq!(&*p.process.cwd, "/work/a/");
+        chdir(&Chdir { call: Call::Chdir, res: 0, fd: -1, path: b"link", cwd: b"/real" }, &mut p);
+        assert_eq!(&*p.process.cwd, "/real/");
+    }
+}

@@ -1,0 +1,370 @@
+//! Sessions: whose records a ring holds, and in which order they may be told.
+
+use super::pending::WAIT;
+use super::process::{self, Person};
+use super::{Draft, Known, Tagger};
+use crate::container::Container;
+use crate::event::{Identity, Source};
+use crate::ingest::hello::Hello;
+use crate::ingest::message::{Batch, Session, SessionId};
+use crate::ingest::{facts, ring::Ring};
+use crate::loss::Counters;
+use crate::outputs::Output;
+use crate::positions::Saved;
+use porthole_common::limits::OVERFLOW_RING;
+use porthole_common::record::Libc;
+use porthole_common::ring::reader::Reader;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Pids beside its own that one ring's records may name and that are remembered.
+const MAX_OTHERS: usize = 1024;
+
+/// A session as this stage follows it.
+pub(super) struct Tracked {
+    pub container: Arc<Container>,
+    pub ring: Arc<Ring>,
+    pub hello: Hello,
+    pub own: Person,
+    /// Forked children that write into their parent's ring, by pid inside the container.
+    pub others: HashMap<u32, Person>,
+    pub source: Source,
+    pub musl: bool,
+    /// All processes of the container write into it: a record's pid is all there is.
+    pub shared: bool,
+    /// Records that wait until it is known which exec has started this program.
+    held: Option<Held>,
+    /// Execs of this ring that are not decided: its position must not pass them.
+    pub undecided: usize,
+    /// Position up to which everything has been told, once nothing is undecided.
+    pub until: Option<Reader>,
+    over: bool,
+    /// The process has ended while records were held.
+    exited: Option<(u32, Option<i32>)>,
+}
+
+struct Held {
+    deadline: Instant,
+    time_ns: u64,
+    batches: VecDeque<Batch>,
+}
+
+impl Tagger {
+    /// A ring was opened, or the process behind an open one has become known.
+    pub(super) fn opened(&mut self, session: Session) {
+        let mut own = process::of_session(&session);
+        if let Some(tracked) = self.sessions.get_mut(&session.id) {
+            own.inherit(&tracked.own);
+            tracked.own = own;
+            return self.introduce(session.id);
+        }
+        let Some(followed) = self.containers.get_mut(&session.container.key) else { return };
+        if session.identity == Identity::Verified && followed.ns.is_none() {
+            followed.ns = Some(own.process.ns);
+        }
+        let shared = session.ring.name == OVERFLOW_RING;
+        let resumed = session.saved.is_some();
+        if let Some(saved) = session.saved {
+            own = Person::new(saved.process, saved.identity);
+            own.start_ticks = saved.start_ticks;
+        }
+        let Session { id, container, ring, hello, time_ns, .. } = session;
+        let tracked = Tracked {
+            container,
+            ring,
+            own,
+            others: HashMap::new(),
+            source: if hello.depth == 2 { Source::Sites } else { Source::Symbols },
+            musl: hello.libc == Libc::Musl as u8,
+            shared,
+            held: None,
+            undecided: 0,
+            until: None,
+            over: false,
+            exited: None,
+            hello,
+        };
+        self.sessions.insert(id, tracked);
+        if shared {
+            return;
+        }
+        if !resumed {
+            self.complete(id);
+        }
+        self.introduce(id);
+        if !resumed {
+            self.place(id, time_ns);
+        }
+    }
+
+    /// Adds to a session's process what its parent and its container tell.
+    fn complete(&mut self, id: SessionId) {
+        let before = self.before_fork(id);
+        let Some(t) = self.sessions.get(&id) else { return };
+        let Some(followed) = self.containers.get(&t.container.key) else { return };
+        let mut own = t.own.clone();
+        let process = Arc::make_mut(&mut own.process);
+        if process.ns.mnt.is_none() {
+            let parent = process.ppid.and_then(|p| followed.known.get(&p)).map(|k| k.process.ns);
+            process.ns = parent.or(followed.ns).unwrap_or_default();
+        }
+        match process.ppid.map(|p| (p, followed.known.get(&p))) {
+            Some((_, Some(parent))) => {
+                process.pname = Some(parent.process.name.clone());
+                process.pcmdline = Some(parent.process.cmdline.clone());
+            }
+            Some((pid, None)) if pid != 0 => {
+                if let Some((name, line)) = facts::outsider(pid) {
+                    process.pname = Some(name.into());
+                    process.pcmdline = Some(line.into());
+                }
+            }
+            _ => {}
+        }
+        if let Some(before) = before {
+            own.inherit(&before);
+            own.exit_status = before.exit_status;
+        }
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.own = own;
+        }
+    }
+
+    /// The process of a forked session as its parent's ring knew it.
+    fn before_fork(&mut self, id: SessionId) -> Option<Person> {
+        let t = self.sessions.get(&id).filter(|t| t.hello.forked())?;
+        let (key, ring, pid) = (t.container.key.clone(), t.hello.parent_ring.clone(), t.hello.pid);
+        let parent = self.sessions.values_mut().find(|p| p.container.key == key && p.ring.name == ring)?;
+        parent.others.remove(&pid).or_else(|| Some(parent.own.clone()))
+    }
+
+    /// Makes the session's process findable, and keeps what a restarted collector must know.
+    pub(super) fn introduce(&mut self, id: SessionId) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let Some(followed) = self.containers.get_mut(&t.container.key) else { return };
+        if let Some(pid) = t.own.process.pid {
+            let known = Known {
+                session: t.ring.session.clone(),
+                process: t.own.process.clone(),
+                identity: t.own.identity(),
+                exit_status: t.own.exit_status,
+            };
+            followed.known.insert(pid, known);
+        }
+        if followed.seen.len() < 100_000 && t.own.process.vpid.is_some_and(|vpid| followed.seen.insert(vpid)) {
+            Counters::count(&t.container.counters.processes);
+        }
+    }
+
+    /// Keeps the process's description beside the ring's position.
+    pub(super) fn save(&mut self, id: SessionId) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let saved =
+            Saved { identity: t.own.identity(), start_ticks: t.own.start_ticks, process: (*t.own.process).clone() };
+        self.out.push(Output::Save(t.ring.clone(), Box::new(saved)));
+    }
+
+    /// Finds the new program's place: a forked child has one, an executed program follows from its exec, an entry
+    /// process from the runtime.
+    fn place(&mut self, id: SessionId, time_ns: u64) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        if t.hello.forked() || t.hello.again() {
+            return self.save(id);
+        }
+        if self.meet(id) {
+            return self.save(id);
+        }
+        let Some(t) = self.sessions.get(&id) else { return };
+        let Some(followed) = self.containers.get(&t.container.key) else { return };
+        let inside = match t.own.process.ppid {
+            Some(ppid) => followed.known.contains_key(&ppid),
+            None => t.hello.ppid != 0 && followed.seen.contains(&t.hello.ppid),
+        };
+        // The same process was here before: its exec record is on the way.
+        let executed = t.own.process.vpid.is_some_and(|vpid| {
+            self.sessions.iter().any(|(other, o)| {
+                *other != id && o.container.key == t.container.key && o.own.process.vpid == Some(vpid)
+            })
+        });
+        if inside || executed {
+            let held = Held { deadline: Instant::now() + WAIT, time_ns, batches: VecDeque::new() };
+            if let Some(t) = self.sessions.get_mut(&id) {
+                t.held = Some(held);
+            }
+        } else {
+            self.enter(id, time_ns, true);
+            self.save(id);
+        }
+    }
+
+    /// Records of a ring.
+    pub(super) fn batch(&mut self, batch: Batch) {
+        let Some(t) = self.sessions.get_mut(&batch.session) else { return };
+        match &mut t.held {
+            Some(held) => held.batches.push_back(batch),
+            None => self.records(batch),
+        }
+    }
+
+    /// The session's exec has been found, or is not waited for any longer.
+    pub(super) fn unhold(&mut self, id: SessionId) {
+        let Some(held) = self.sessions.get_mut(&id).and_then(|t| t.held.take()) else { return };
+        self.save(id);
+        for batch in held.batches {
+            self.records(batch);
+        }
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        let container = t.container.clone();
+        if let Some((pid, status)) = t.exited.take() {
+            self.exited(&container, pid, status);
+        }
+        self.finish(id);
+    }
+
+    /// The sessions that are held, for an exec record that has just come.
+    pub(super) fn held(&self, container: &str) -> Vec<SessionId> {
+        let held = self.sessions.iter().filter(|(_, t)| t.held.is_some() && &*t.container.key == container);
+        held.map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn over(&mut self, id: SessionId) {
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.over = true;
+        }
+        self.finish(id);
+    }
+
+    /// Releases what has been told; closes the session if it is over and nothing of it is open.
+    pub(super) fn finish(&mut self, id: SessionId) {
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        if t.undecided > 0 || t.held.is_some() {
+            return;
+        }
+        if let Some(until) = t.until.take() {
+            self.out.push(Output::Release(t.ring.clone(), until));
+        }
+        if t.over {
+            self.out.push(Output::Remove(t.ring.clone()));
+            self.sessions.remove(&id);
+        }
+    }
+
+    /// A process that announced itself has ended.
+    pub(super) fn exited(&mut self, container: &Arc<Container>, pid: u32, status: Option<i32>) {
+        let held = self
+            .sessions
+            .values_mut()
+            .find(|t| t.held.is_some() && t.container.key == container.key && t.own.process.pid == Some(pid));
+        if let Some(t) = held {
+            t.exited = Some((pid, status));
+            return;
+        }
+        let Some(known) = self.containers.get_mut(&container.key).and_then(|f| f.known.remove(&pid)) else { return };
+        if let Some(vpid) = known.process.vpid {
+            if let Some(f) = self.containers.get_mut(&container.key) {
+                f.seen.remove(&vpid);
+            }
+        }
+        let draft = Draft {
+            evt_type: "procexit",
+            time_ns: crate::clock::now_ns(),
+            rawres: None,
+            fields: records_exit(status, known.exit_status),
+            source: Source::Host,
+            identity: known.identity,
+            process: Some(known.process),
+            session: known.session,
+            seq: None,
+        };
+        self.emit(container, draft);
+    }
+
+    /// Forgets a process that has changed while no session of it is at hand.
+    pub(super) fn update_known(&mut self, id: SessionId) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let Some(followed) = self.containers.get_mut(&t.container.key) else { return };
+        if let Some(known) = t.own.process.pid.and_then(|pid| followed.known.get_mut(&pid)) {
+            known.process = t.own.process.clone();
+            known.exit_status = t.own.exit_status;
+        }
+    }
+
+    /// The process that made a record: the session's own, or a child that was forked and has no session yet.
+    pub(super) fn person(&mut self, id: SessionId, vpid: u32) -> Option<Person> {
+        let host_pids = self.host_pids;
+        let t = self.sessions.get_mut(&id)?;
+        if !t.shared && (t.own.process.vpid == Some(vpid) || t.own.process.vpid.is_none()) {
+            return Some(t.own.clone());
+        }
+        if let Some(person) = t.others.get(&vpid) {
+            return Some(person.clone());
+        }
+        let ns = t.own.process.ns;
+        let pid = (ns.pid.is_some() && ns.pid == host_pids).then_some(vpid);
+        let person = if t.shared { self.of_shared(id, vpid)? } else { t.own.child(vpid, pid) };
+        let t = self.sessions.get_mut(&id)?;
+        if t.others.len() >= MAX_OTHERS {
+            t.others.clear();
+        }
+        t.others.insert(vpid, person.clone());
+        Some(person)
+    }
+
+    /// The process with this pid by any session of the container: only the record claims that it is the one.
+    fn of_shared(&self, id: SessionId, vpid: u32) -> Option<Person> {
+        let t = self.sessions.get(&id)?;
+        let followed = self.containers.get(&t.container.key)?;
+        let known = followed.known.values().find(|k| k.process.vpid == Some(vpid));
+        let mut process = known.map(|k| (*k.process).clone()).unwrap_or_default();
+        process.vpid = Some(vpid);
+        if process.ns.mnt.is_none() {
+            process.ns = followed.ns.unwrap_or_default();
+        }
+        Some(Person::new(process, Identity::Claimed))
+    }
+
+    /// Puts back what [`Tagger::person`] has given out.
+    pub(super) fn put_back(&mut self, id: SessionId, vpid: u32, person: Person) {
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        if !t.shared && (t.own.process.vpid == Some(vpid) || t.own.process.vpid.is_none()) {
+            t.own = person;
+        } else {
+            t.others.insert(vpid, person);
+        }
+    }
+
+    /// The earliest time at which something must be decided.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let held = self.sessions.values().filter_map(|t| t.held.as_ref()).map(|h| h.deadline);
+        let pending = self.containers.values().flat_map(|f| f.pending.iter()).map(|p| p.deadline);
+        held.chain(pending).min()
+    }
+
+    /// Decides everything whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.expire_pending(now);
+        let late: Vec<(SessionId, u64)> = self
+            .sessions
+            .iter()
+            .filter_map(|(id, t)| t.held.as_ref().filter(|h| h.deadline <= now).map(|h| (*id, h.time_ns)))
+            .collect();
+        for (id, time_ns) in late {
+            self.enter(id, time_ns, false);
+            self.unhold(id);
+        }
+    }
+}
+
+/// `evt.arg.status` and what follows from it: the kernel's word, else the status that the process gave itself.
+fn records_exit(status: Option<i32>, given: Option<i32>) -> Vec<(&'static str, crate::event::Value)> {
+    let Some(status) = status.or(given.map(|s| (s & 0xff) << 8)) else { return vec![] };
+    let mut fields = vec![("evt.arg.status", i64::from(status).into())];
+    if status & 0x7f == 0 {
+        fields.push(("evt.arg.ret", i64::from(status >> 8 & 0xff).into()));
+    } else {
+        fields.push(("evt.arg.sig", i64::from(status & 0x7f).into()));
+        fields.push(("evt.arg.core", i64::from(status >> 7 & 1).into()));
+    }
+    fields
+}
