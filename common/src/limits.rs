@@ -16,6 +16,9 @@ pub const HELLO_ARGV: usize = 448;
 /// Arguments of a hello.
 pub const HELLO_ARGC: usize = 24;
 
+/// Bytes that a hello takes beside its paths and arguments (numbers, heads, two ring names), rounded up.
+pub const HELLO_FIXED: usize = 100 + 2 * RING_NAME;
+
 /// Longest path inside a hello (working directory, executable). Longer ones are left out, not cut: half a path lies.
 pub const HELLO_PATH: usize = 512;
 

@@ -38,6 +38,17 @@ impl Strings {
         self.array
     }
 
+    /// Whether the array and every pointer in it can be addresses of a program. The kernel refuses others with EFAULT;
+    /// we must not read them before it does.
+    pub fn plausible(&self) -> bool {
+        // Linux maps nothing below this (mmap_min_addr's default) nor, for a program, above the canonical half.
+        let address = |p: usize| (0x1_0000..0x7fff_ffff_f000).contains(&p);
+        self.array.is_null()
+            || address(self.array as usize)
+                && (self.array as usize).is_multiple_of(align_of::<*const c_char>())
+                && (0..).map(|n| self.pointer(n) as usize).take_while(|&p| p != 0).all(address)
+    }
+
     /// The pointer at `n`, null at the end. Only to be asked for up to the first null.
     pub fn pointer(&self, n: usize) -> *const c_char {
         if self.array.is_null() {

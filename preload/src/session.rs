@@ -9,8 +9,10 @@ use crate::capture::join;
 use crate::ring::{self, Mapping};
 use crate::{clock, control, next, process, start, sys};
 use core::ffi::{c_char, c_int};
-use porthole_common::limits::{HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_HEADER};
-use porthole_common::msgpack::Writer;
+use porthole_common::limits::{
+    HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_FIXED, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_HEADER,
+};
+use porthole_common::msgpack::{Writer, bin_len};
 use porthole_common::record::{Args, Hello, Libc, hello_flags};
 use porthole_common::ring::{DATA_LEN_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, MAGIC, VERSION_OFFSET};
 
@@ -52,8 +54,9 @@ fn parent_name<'a>(hello: &[u8], name: &'a mut [u8; RING_NAME]) -> &'a [u8] {
     }
 }
 
-/// A ring of its own or the shared one, and the hello. `None` if there is neither.
-fn open(pid: u32, flags: u32, parent_ring: &[u8]) -> Option<usize> {
+/// A ring of its own or, for a program that has just started, the shared one; and the hello. A program that gets
+/// neither announces itself all the same: the collector then knows of a process it cannot see into.
+fn open(pid: u32, flags: u32, parent_ring: &[u8]) -> Option<()> {
     let own = next::own_path()?;
     let slash = own.iter().rposition(|&b| b == b'/')?;
     let directory = own.get(..slash)?;
@@ -61,16 +64,25 @@ fn open(pid: u32, flags: u32, parent_ring: &[u8]) -> Option<usize> {
     let name = ring_name(&mut name, pid);
     let mut path = [0u8; 320];
     if let Some(base) = own_ring(join(&mut path, &[directory, b"/rings/", name])?) {
-        let len = write_hello(base, name, pid, flags, parent_ring);
-        // SAFETY: the header just written.
-        announce(directory, unsafe { core::slice::from_raw_parts((base + HELLO_OFFSET) as *const u8, len) });
-        return Some(base);
+        // SAFETY: the rest of the header, ours and with memory.
+        let room = unsafe { core::slice::from_raw_parts_mut((base + HELLO_OFFSET) as *mut u8, HELLO) };
+        let hello = write_hello(room, name, pid, flags, parent_ring);
+        // SAFETY: as above; volatile, so that it is written after the hello and the collector sees a whole one.
+        unsafe { ((base + HELLO_LEN_OFFSET) as *mut u32).write_volatile(hello.len() as u32) };
+        announce(directory, hello);
+        return Some(());
     }
     if flags & hello_flags::FORKED != 0 {
-        return None;
+        return None; // it goes on with the inherited ring
     }
-    shared_ring(join(&mut path, &[directory, b"/rings/", OVERFLOW_RING.as_bytes()])?)
+    let shared = shared_ring(join(&mut path, &[directory, b"/rings/", OVERFLOW_RING.as_bytes()])?);
+    let ring: &[u8] = if shared.is_some() { OVERFLOW_RING.as_bytes() } else { b"" };
+    announce(directory, write_hello(&mut [0u8; SMALL_HELLO], ring, pid, flags, parent_ring));
+    shared
 }
+
+/// Room for a hello that has no ring to stand in: long arguments and paths are left out.
+const SMALL_HELLO: usize = 512;
 
 /// `<time>-<pid>` in hexadecimal: unique in the container, and O_EXCL makes sure.
 fn ring_name(buf: &mut [u8; RING_NAME], pid: u32) -> &[u8] {
@@ -130,9 +142,10 @@ fn sized_and_mapped(fd: c_int, size: usize) -> Option<(usize, usize)> {
     Some((base, first - RING_HEADER))
 }
 
-/// The ring that all processes of the container share which have none of their own. It was made and filled with
-/// memory when the container was registered.
-fn shared_ring(path: &[u8]) -> Option<usize> {
+/// The ring that the container's root processes share when they have none of their own. It was made and filled with
+/// memory when the container was registered. Only root can open it: whoever can write a file can also cut it, which
+/// would be fatal to everybody who has it mapped.
+fn shared_ring(path: &[u8]) -> Option<()> {
     let size = RING_HEADER + OVERFLOW_DATA;
     let flags = sys::O_RDWR | sys::O_CLOEXEC | sys::O_NOFOLLOW | sys::O_NONBLOCK | sys::O_NOCTTY;
     let fd = sys::openat(sys::AT_FDCWD, path.as_ptr() as *const c_char, flags, 0);
@@ -149,17 +162,21 @@ fn shared_ring(path: &[u8]) -> Option<usize> {
         return None;
     }
     ring::switch_to(base, OVERFLOW_DATA, OVERFLOW_DATA);
-    Some(base)
+    Some(())
 }
 
-fn write_hello(base: usize, ring: &[u8], pid: u32, flags: u32, parent_ring: &[u8]) -> usize {
+fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent_ring: &[u8]) -> &'a [u8] {
     let forked = flags & hello_flags::FORKED != 0;
     let name = if forked { None } else { start::executed_name() };
     let arguments = name.and_then(start::arguments);
-    let (kept, _) = arguments.map_or((0, 0), |(argv, _)| argv.fitting(HELLO_ARGV, HELLO_ARGC));
+    let spare = room.len().saturating_sub(HELLO_FIXED);
+    let (kept, kept_bytes) = arguments.map_or((0, 0), |(argv, _)| argv.fitting(HELLO_ARGV.min(spare / 2), HELLO_ARGC));
+    let spare = spare.saturating_sub(kept_bytes + kept * bin_len(0));
+    let execfn = name.map_or(&[][..], |n| start::executed_bytes(n, HELLO_PATH.min(spare / 2)));
     let [uid, euid, _] = sys::getres(sys::nr::GETRESUID);
     let [gid, egid, _] = sys::getres(sys::nr::GETRESGID);
     let mut cwd = [0u8; HELLO_PATH];
+    let cwd = sys::getcwd(&mut cwd);
     let hello = Hello {
         version: porthole_common::WIRE_VERSION,
         ring,
@@ -177,23 +194,19 @@ fn write_hello(base: usize, ring: &[u8], pid: u32, flags: u32, parent_ring: &[u8
         clock: clock::current(),
         flags,
         time: clock::now(),
-        execfn: name.map_or(&[], |n| start::executed_bytes(n, HELLO_PATH)),
-        cwd: sys::getcwd(&mut cwd),
+        execfn,
+        cwd: if cwd.len() <= spare.saturating_sub(execfn.len()) { cwd } else { &[] },
         parent_ring,
         argc: arguments.map_or(0, |(_, n)| n as u32),
         argv: Args::EMPTY,
     };
-    // SAFETY: the rest of the header, ours and with memory.
-    let room = unsafe { core::slice::from_raw_parts_mut((base + HELLO_OFFSET) as *mut u8, HELLO) };
     let mut writer = Writer::new(room);
     match arguments {
         Some((argv, _)) => hello.encode(&mut writer, kept as u16, argv.iter(HELLO_ARGV)),
         None => hello.encode(&mut writer, 0, core::iter::empty()),
     }
     let len = writer.finish().unwrap_or(0);
-    // SAFETY: as above; volatile, so that it is written after the hello and the collector sees a whole one.
-    unsafe { ((base + HELLO_LEN_OFFSET) as *mut u32).write_volatile(len as u32) };
-    len
+    room.get(..len).unwrap_or(&[])
 }
 
 fn libc() -> Libc {

@@ -111,16 +111,14 @@ pub const fn valid_data_len(len: usize) -> bool {
 const _: () = {
     assert!(HEAD_OFFSET.is_multiple_of(64) && TAIL_OFFSET.is_multiple_of(64) && TAIL_OFFSET > HEAD_OFFSET);
     assert!(HELLO_OFFSET > TAIL_OFFSET + 4 && HELLO_OFFSET < crate::limits::RING_HEADER);
-    // a hello with every field full fits: numbers and heads take less than 100 bytes
+    // a hello with every field full fits
     assert!(
         crate::limits::HELLO
-            >= 100
-                + 2 * crate::limits::RING_NAME
+            >= crate::limits::HELLO_FIXED
                 + 2 * crate::limits::HELLO_PATH
                 + crate::limits::HELLO_ARGV
                 + crate::msgpack::bin_len(0) * crate::limits::HELLO_ARGC
     );
-    assert!(valid_data_len(crate::limits::RING_DATA) && valid_data_len(crate::limits::OVERFLOW_DATA));
     // the largest record's length fits the commit word, and several records fit the smallest ring
     assert!(crate::limits::RECORD <= u16::MAX as usize && crate::limits::RECORD <= crate::limits::RING_DATA_MIN);
     assert!(

@@ -18,20 +18,32 @@ const VALUE: usize = 320;
 pub struct Room {
     pointers: [MaybeUninit<*const c_char>; ON_STACK],
     value: [u8; VALUE],
-    mapped: (usize, usize),
+    elsewhere: Elsewhere,
+}
+
+/// Memory of a larger environment, beside the stack.
+#[derive(Default)]
+enum Elsewhere {
+    #[default]
+    None,
+    /// A mapping of our own: its address and length.
+    Mapped(usize, usize),
+    /// The memory that was set aside before a sandbox began.
+    Scratch(usize),
 }
 
 impl Room {
     /// Unused.
     pub const fn new() -> Room {
-        Room { pointers: [MaybeUninit::uninit(); ON_STACK], value: [0; VALUE], mapped: (0, 0) }
+        Room { pointers: [MaybeUninit::uninit(); ON_STACK], value: [0; VALUE], elsewhere: Elsewhere::None }
     }
 
     /// Gives back what a call that returned did not need.
     pub fn release(&mut self) {
-        let (at, len) = core::mem::take(&mut self.mapped);
-        if len != 0 {
-            sys::unmap(at, len);
+        match core::mem::take(&mut self.elsewhere) {
+            Elsewhere::None => {}
+            Elsewhere::Mapped(at, len) => sys::unmap(at, len),
+            Elsewhere::Scratch(at) => sandbox::return_scratch(at),
         }
     }
 }
@@ -141,20 +153,26 @@ fn without(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
 
 type Memory<'a> = (&'a mut [MaybeUninit<*const c_char>], &'a mut [u8]);
 
-/// Room for so many pointers and bytes: the hook's stack, else a mapping. None where mapping is not allowed, or where
-/// it would stay behind in a parent whose memory we share (vfork): then the child runs without the entry.
+/// Room for so many pointers and bytes: the hook's stack, else a mapping (in a sandbox the one that was made before).
+/// None where it would stay behind in a parent whose memory we share (vfork): then the environment stays as it is.
 fn memory(room: &mut Room, pointers: usize, bytes: usize) -> Option<Memory<'_>> {
     if pointers <= ON_STACK && bytes <= VALUE {
         return Some((&mut room.pointers, &mut room.value));
     }
-    if sandbox::active() || process::shares_memory() {
-        return None;
-    }
     let table = pointers * size_of::<*const c_char>();
     let len = table + bytes;
-    let at = usize::try_from(sys::map_private(len)).ok()?;
-    room.mapped = (at, len);
-    // SAFETY: fresh memory of that size, ours alone until `release`.
+    let at = if sandbox::active() {
+        let at = if len <= sandbox::SCRATCH_LEN { sandbox::take_scratch()? } else { return None };
+        room.elsewhere = Elsewhere::Scratch(at);
+        at
+    } else if process::shares_memory() {
+        return None;
+    } else {
+        let at = usize::try_from(sys::map_private(len)).ok()?;
+        room.elsewhere = Elsewhere::Mapped(at, len);
+        at
+    };
+    // SAFETY: memory of that size, ours alone until `release`.
     Some(unsafe {
         (
             core::slice::from_raw_parts_mut(at as *mut MaybeUninit<*const c_char>, pointers),

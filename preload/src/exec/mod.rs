@@ -26,13 +26,14 @@ pub struct Look {
 }
 
 impl Look {
-    /// Nothing known: leave the environment as it is, or add the entry.
-    pub const NONE: Look = Look { target: Target::Unknown, unwelcome: false };
+    /// Below a filter that the process has installed itself. Nothing is asked, and the new program must not bring
+    /// the agent: its initialisation makes calls that the filter may answer with death.
+    const SANDBOXED: Look = Look { target: Target::Unknown, unwelcome: true };
 
     /// At `path`, from the directory `dir`.
     pub fn at(dir: c_int, path: *const c_char) -> Look {
         if sandbox::active() {
-            return Look::NONE;
+            return Look::SANDBOXED;
         }
         Look::from(target::of_path(dir, path))
     }
@@ -40,7 +41,7 @@ impl Look {
     /// At an open file.
     pub fn open_file(fd: c_int) -> Look {
         if sandbox::active() {
-            return Look::NONE;
+            return Look::SANDBOXED;
         }
         Look::from(target::of_file(fd))
     }

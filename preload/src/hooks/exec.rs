@@ -77,9 +77,15 @@ impl Program {
     }
 }
 
-/// A pointer that the kernel would refuse must not be read by us: the call is passed through as it is.
-fn unreadable(path: *const c_char) -> bool {
-    path.is_null() || !sandbox::active() && sys::access(sys::AT_FDCWD, path, 0) == -(sys::EFAULT as isize)
+/// A pointer that the kernel would refuse must not be read by us: the call is passed through as it is. Arrays are
+/// judged by the look of their addresses, which is free; the path is asked of the kernel.
+pub fn unreadable(path: *const c_char, argv: Array, envp: Array) -> bool {
+    // SAFETY: `plausible` looks at the addresses before it reads what they point to.
+    let (argv, envp) = unsafe { (Strings::new(argv), Strings::new(envp)) };
+    path.is_null()
+        || !argv.plausible()
+        || !envp.plausible()
+        || !sandbox::active() && sys::access(sys::AT_FDCWD, path, 0) == -(sys::EFAULT as isize)
 }
 
 #[unsafe(link_section = ".data")]
@@ -99,7 +105,7 @@ fn call_execve(path: *const c_char, argv: Array, envp: Array) -> c_int {
 
 /// execve and what is the same with another spelling of its arguments.
 pub fn plain(call: Call, path: *const c_char, argv: Array, envp: Array) -> c_int {
-    if unreadable(path) {
+    if unreadable(path, argv, envp) {
         return call_execve(path, argv, envp);
     }
     let look = Look::at(sys::AT_FDCWD, path);
@@ -109,7 +115,7 @@ pub fn plain(call: Call, path: *const c_char, argv: Array, envp: Array) -> c_int
 
 /// The forms that pass on the caller's own environment: `same` is the real function, used while nothing changes.
 pub fn inheriting(call: Call, path: *const c_char, argv: Array, same: impl Fn() -> c_int) -> c_int {
-    if unreadable(path) {
+    if unreadable(path, argv, null()) {
         return same();
     }
     let look = Look::at(sys::AT_FDCWD, path);
@@ -120,17 +126,16 @@ pub fn inheriting(call: Call, path: *const c_char, argv: Array, same: impl Fn() 
     })
 }
 
-/// The forms that search `PATH`. `environment` is null for the caller's own.
+/// The forms that search `PATH`; `same` is the real function, used while nothing changes.
 pub fn searching(call: Call, file: *const c_char, argv: Array, environment: Array, same: impl Fn() -> c_int) -> c_int {
-    if file.is_null() {
+    if unreadable(file, argv, environment) {
         return same();
     }
     let mut found = [0u8; 512];
     let path = search(file, &mut found);
     let look = Look::at(sys::AT_FDCWD, path);
     let program = Program { call, dirfd: sys::AT_FDCWD, at_flags: 0, path, argv, look };
-    let given = if environment.is_null() { start::environment().array() } else { environment };
-    program.execute(given, |envp, injection| match (injection, EXECVPE.address("execvpe")) {
+    program.execute(environment, |envp, injection| match (injection, EXECVPE.address("execvpe")) {
         (Injection::Added | Injection::Removed, Some(at)) => {
             // SAFETY: execvpe of the C library with the program's arguments.
             unsafe { core::mem::transmute::<usize, Execve>(at)(file, argv, envp) }
@@ -151,7 +156,7 @@ hook! {
 
 hook! {
     fn execvp(file: *const c_char, argv: Array) -> c_int, missing from_kernel(-(sys::ENOSYS as isize)),
-    real => { searching(Call::Execvp, file, argv, null(), || real(file, argv)) }
+    real => { searching(Call::Execvp, file, argv, start::environment().array(), || real(file, argv)) }
 }
 
 hook! {
@@ -164,6 +169,9 @@ hook! {
     real => {
         let mut name = [0u8; 256];
         let path = name_of(fd, &mut name);
+        if unreadable(path, argv, envp) {
+            return real(fd, argv, envp);
+        }
         let look = Look::open_file(fd);
         let program = Program { call: Call::Fexecve, dirfd: fd, at_flags: 0, path, argv, look };
         program.execute(envp, |envp, _| real(fd, argv, envp))
@@ -175,7 +183,7 @@ hook! {
     missing from_kernel(sys::call6(
         sys::nr::EXECVEAT, dir as usize, path as usize, argv as usize, envp as usize, flags as usize, 0)),
     real => {
-        if unreadable(path) {
+        if unreadable(path, argv, envp) {
             return real(dir, path, argv, envp, flags);
         }
         // SAFETY: a string, as `unreadable` found.

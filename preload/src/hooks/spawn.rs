@@ -1,6 +1,6 @@
 //! posix_spawn, posix_spawnp: recorded after the call, which waits for the new program to have started.
 
-use super::exec::{Array, Program};
+use super::exec::{Array, Program, unreadable};
 use super::hook;
 use crate::exec::{Environment, Look, Room, search};
 use crate::{init, sys};
@@ -16,7 +16,7 @@ fn spawned(
     envp: Array,
     spawn: impl Fn(*mut c_int, Array) -> c_int,
 ) -> c_int {
-    if path.is_null() {
+    if unreadable(path, argv, envp) {
         return spawn(pid, envp);
     }
     init::ensure();
@@ -52,7 +52,7 @@ hook! {
     fn posix_spawnp(pid: *mut c_int, file: *const c_char, actions: Opaque, attributes: Opaque, argv: Array, envp: Array)
         -> c_int, missing sys::ENOSYS,
     real => {
-        if file.is_null() {
+        if unreadable(file, argv, envp) {
             return real(pid, file, actions, attributes, argv, envp);
         }
         let mut found = [0u8; 512];

@@ -7,8 +7,8 @@
 use super::exec::{Array, inheriting, plain, searching};
 use super::sandbox;
 use crate::next::Next;
+use crate::start;
 use core::ffi::{c_char, c_int, c_long};
-use core::ptr::null;
 use porthole_common::record::Call;
 
 #[unsafe(link_section = ".data")]
@@ -33,7 +33,7 @@ unsafe extern "C" fn execl_array(path: *const c_char, argv: Array) -> c_int {
 }
 
 unsafe extern "C" fn execlp_array(file: *const c_char, argv: Array) -> c_int {
-    searching(Call::Execlp, file, argv, null(), || next_execv(&EXECVP, "execvp", file, argv))
+    searching(Call::Execlp, file, argv, start::environment().array(), || next_execv(&EXECVP, "execvp", file, argv))
 }
 
 unsafe extern "C" fn execle_array(path: *const c_char, argv: Array) -> c_int {
