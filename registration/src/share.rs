@@ -79,8 +79,10 @@ pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View) ->
         View::Host => symlink(Path::new("..").join(RINGS), &rings_seen).context("link", &rings_seen)?,
     }
     write_new(&dir.library(), &agent.0, 0o755, 0)?;
+    // For the container's root alone: who can write a file can also cut it, and that is fatal to every process that has
+    // it mapped. A user's process without room for a ring of its own is a blind spot instead.
     let overflow = dir.rings().join(limits::OVERFLOW_RING);
-    write_new(&overflow, &overflow_header(), 0o666, limits::RING_HEADER + limits::OVERFLOW_DATA)?;
+    write_new(&overflow, &overflow_header(), 0o600, limits::RING_HEADER + limits::OVERFLOW_DATA)?;
     Ok(unbounded)
 }
 
