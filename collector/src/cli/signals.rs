@@ -3,6 +3,7 @@
 //! They are blocked before the first thread starts, so that all threads have them blocked, and read one by one. No
 //! disposition is changed: what `porthole run` starts finds every signal as porthole itself found it.
 
+use super::inherited;
 use crate::error::Error;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -32,9 +33,8 @@ impl Signals {
     /// opens a ring while the collector asks whether it still has writers.
     pub fn block(wanted: &[Signal]) -> Result<Signals, Error> {
         let failed = |e| Error::new(format!("cannot set up signals: {e}"));
-        let ignored = ignored();
         let mut queued = SigSet::empty();
-        for signal in wanted.iter().filter(|s| **s == Signal::SIGCHLD || ignored >> (**s as i32 - 1) & 1 == 0) {
+        for signal in wanted.iter().filter(|s| **s == Signal::SIGCHLD || !inherited::was_ignored(**s as i32)) {
             queued.add(*signal);
         }
         let mut blocked = queued;
@@ -57,23 +57,5 @@ impl Signals {
                 Err(e) => return Err(Error::new(format!("cannot wait for signals: {e}"))),
             }
         }
-    }
-}
-
-/// The signals that this process ignores, bit n-1 for signal n.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
-    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rust_programs_ignore_only_broken_pipes() {
-        assert_ne!(ignored() >> (Signal::SIGPIPE as i32 - 1) & 1, 0);
-        assert_eq!(ignored() >> (Signal::SIGTERM as i32 - 1) & 1, 0);
     }
 }

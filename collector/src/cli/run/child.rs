@@ -8,7 +8,7 @@
 use super::Refused;
 use crate::cli::inherited;
 use crate::error::Error;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -41,7 +41,7 @@ impl Prepared {
         let name = self.name.clone();
         let mask = *mask;
         // SAFETY: between fork and exec the closure makes only calls that are safe there: pthread_sigmask, close,
-        // signal, execvpe (glibc's and musl's allocate nothing). It takes no lock and frees nothing.
+        // rt_sigaction, execvpe (glibc's and musl's allocate nothing). It takes no lock and frees nothing.
         unsafe { command.pre_exec(move || Err(self.become_it(&mask))) };
         match command.spawn() {
             Ok(child) => Ok(Pid::from_raw(child.id() as i32)),
@@ -58,15 +58,27 @@ impl Prepared {
             // SAFETY: nothing of this child uses the stream, which Rust's runtime has opened.
             unsafe { libc::close(fd) };
         }
-        let on_pipe = if inherited::sigpipe_ignored() { libc::SIG_IGN } else { libc::SIG_DFL };
+        for signal in 1..=inherited::SIGNALS {
+            let mut action = inherited::KernelAction::default();
+            action.0[0] = if inherited::was_ignored(signal) { libc::SIG_IGN } else { libc::SIG_DFL };
+            let (size, none) = (inherited::SIGNALS as usize / 8, std::ptr::null::<inherited::KernelAction>());
+            // SAFETY: an action without handler, flags and mask, in a buffer at least as large as the kernel's; the old
+            // one is not asked for. Fails for SIGKILL and SIGSTOP, which cannot have been changed.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, none, size) };
+        }
         // SAFETY: both arrays end with a null pointer and their strings with a NUL, and live as long as `self`; `argv`
-        // has a first string, as `new` has seen to. The disposition is one of the two that need no function.
+        // has a first string, as `new` has seen to.
         unsafe {
-            libc::signal(libc::SIGPIPE, on_pipe);
             libc::execvpe(*self.argv.pointers.as_ptr(), self.argv.pointers.as_ptr(), self.envp.pointers.as_ptr());
         }
         io::Error::last_os_error()
     }
+}
+
+/// Gives a signal its default disposition; Rust's runtime ignores SIGPIPE and handles SIGSEGV and SIGBUS.
+pub fn make_default(signal: Signal) {
+    // SAFETY: the default disposition needs no function, and no handler of this program relies on being called.
+    unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
 }
 
 /// Strings as exec wants them.

@@ -1,5 +1,6 @@
 //! Waits for the command, passes signals on to it, and ends as it ended.
 
+use super::child;
 use crate::cli::signals::{Arrived, Signals};
 use crate::error::Error;
 use nix::errno::Errno;
@@ -43,11 +44,12 @@ impl Ended {
         if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
             let _ = setrlimit(Resource::RLIMIT_CORE, 0, hard);
         }
+        child::make_default(signal);
         let _ = raise(signal);
         let mut blocked = SigSet::empty();
         blocked.add(signal);
         let _ = blocked.thread_unblock();
-        // still here: SIGPIPE, which Rust programs ignore
+        // still here: not even a default disposition makes that one fatal
         ExitCode::from(128u8.saturating_add(signal as i32 as u8))
     }
 }

@@ -75,6 +75,8 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> ExitCode {
 }
 
 fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
+    // where SIGCHLD is ignored, the kernel forgets how children ended
+    child::make_default(nix::sys::signal::Signal::SIGCHLD);
     // before any thread exists
     let signals = Signals::block(job::SIGNALS)?;
     let agent = agent::find()?;
