@@ -2,6 +2,8 @@
 
 use crate::container::Container;
 use serde::Deserialize;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Largest state file of a runtime that is looked at.
@@ -36,7 +38,8 @@ pub fn is_running(root: &Path, id: &str) -> bool {
 
 /// Start time of a process in clock ticks since boot, 0 if there is no such process or it is a zombie.
 pub fn start_time(pid: u32) -> u64 {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let mut stat = Vec::with_capacity(1024);
+    let _ = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read_to_end(&mut stat));
     // The name, in parentheses, may hold anything: count the fields behind it. The first one is field 3, the state.
     let Some(end) = stat.iter().rposition(|b| *b == b')') else { return 0 };
     let fields = String::from_utf8_lossy(&stat[end + 1..]).into_owned();

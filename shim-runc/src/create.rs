@@ -56,7 +56,7 @@ pub fn prepare(request: &Request<'_>, settings: &Settings) -> Vec<String> {
         Ok(claim) => claim,
         Err(e) => return vec![format!("container {} is not instrumented: {e}", request.id)],
     };
-    register(request, settings, &claim, &Bundle { path: bundle, config, bytes, spec }).unwrap_or_else(|mut messages| {
+    register(request, settings, &claim, Bundle { path: bundle, config, bytes, spec }).unwrap_or_else(|mut messages| {
         messages.extend(claim.abandon().err().map(|e| e.to_string()));
         messages
     })
@@ -75,10 +75,11 @@ fn register(
     request: &Request<'_>,
     settings: &Settings,
     claim: &Claim,
-    bundle: &Bundle,
+    bundle: Bundle,
 ) -> Result<Vec<String>, Vec<String>> {
-    let mut container = describe(request, bundle);
+    let mut container = describe(request, &bundle);
     let mut messages = Vec::new();
+    let config = bundle.config.clone();
     match inject(settings, claim.dir(), bundle, &container, &mut messages) {
         Ok((library, mount_point)) => {
             container.injection = Injection::Preload { library };
@@ -96,7 +97,7 @@ fn register(
         if matches!(container.injection, Injection::Preload { .. }) {
             messages.push(format!("container {} is not instrumented: {e}", request.id));
         }
-        messages.extend(undo_config(claim.dir(), &bundle.config).err().map(|e| e.to_string()));
+        messages.extend(undo_config(claim.dir(), &config).err().map(|e| e.to_string()));
         return Err(messages);
     }
     Ok(messages)
@@ -124,14 +125,14 @@ fn describe(request: &Request<'_>, bundle: &Bundle) -> Container {
 fn inject(
     settings: &Settings,
     dir: &ContainerDir,
-    bundle: &Bundle,
+    bundle: Bundle,
     container: &Container,
     messages: &mut Vec<String>,
 ) -> Result<(String, &'static str), String> {
     let (mnt, rings) = (dir.mnt(), dir.rings());
     let share = Share { mnt: &mnt, rings: &rings };
     let target = &container.process.target;
-    let plan = plan::plan(bundle.spec.clone(), share, target, || root(&container.rootfs));
+    let plan = plan::plan(bundle.spec, share, target, || root(&container.rootfs));
     let (spec, mount_point, library) = match plan {
         Plan::Inject { spec, mount_point, library } => (spec, mount_point, library),
         Plan::Leave(reason) => return Err(reason),

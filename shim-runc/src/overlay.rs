@@ -1,13 +1,23 @@
 //! The directories behind a root file system that is an overlay.
 
+use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 use porthole_registration::container::Overlay;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 /// The overlay that is mounted at `rootfs` (a canonical path) in this mount namespace.
 pub fn at(rootfs: &Path) -> Option<Overlay> {
-    find(&std::fs::read("/proc/self/mountinfo").ok()?, rootfs)
+    // The list of mounts is expensive to make, and long on busy hosts.
+    if statfs(rootfs).ok()?.filesystem_type() != OVERLAYFS_SUPER_MAGIC {
+        return None;
+    }
+    // Files in /proc have no size; without room the library would read this one in many small pieces.
+    let mut info = Vec::with_capacity(64 * 1024);
+    File::open("/proc/self/mountinfo").ok()?.read_to_end(&mut info).ok()?;
+    find(&info, rootfs)
 }
 
 fn find(mountinfo: &[u8], rootfs: &Path) -> Option<Overlay> {
