@@ -87,8 +87,8 @@ fn drain(ring: &Model, reader: &mut Reader, skip: bool, records: &mut Vec<(u32, 
 
 fn check(skip: bool) {
     let mut model = loom::model::Builder::new();
-    // A bound of 3 takes a minute or two; 2 finds what there is to find in seconds.
-    model.preemption_bound = Some(if std::env::var_os("PORTHOLE_FULL").is_some() { 3 } else { 2 });
+    // A bound of 3 (LOOM_MAX_PREEMPTIONS=3) takes a minute or two; 2 finds what there is to find in seconds.
+    model.preemption_bound.get_or_insert(2);
     model.check(move || {
         let ring = Arc::new(Model::new());
         let writers: Vec<_> = [(1u32, 2u64), (2, 1)]
