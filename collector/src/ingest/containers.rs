@@ -60,6 +60,8 @@ pub(super) struct Registered {
     pub connections: usize,
     /// Tokens left in this second.
     pub hellos: (Instant, u32),
+    /// Rings that are over and not removed yet (the outputs do that), by name: inode numbers.
+    pub closed: HashMap<String, u64>,
     /// More ring files than are opened: look again.
     pub overfull: bool,
 }
@@ -111,6 +113,11 @@ impl Ingest {
                 Watch::Container if name == "deleted" => self.end(id),
                 Watch::Container => {}
                 Watch::Execs => self.exec_added(id, name),
+                Watch::Rings if event.mask.contains(AddWatchFlags::IN_DELETE) => {
+                    if let Some(c) = self.registered_mut(id) {
+                        c.closed.remove(name);
+                    }
+                }
                 Watch::Rings => self.await_ring(id, name, RING_DEADLINE),
             }
         }
@@ -182,7 +189,11 @@ impl Ingest {
         self.remember(&container);
         let watches = [
             (container.dir.execs(), Watch::Execs, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO),
-            (container.dir.rings(), Watch::Rings, AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO),
+            (
+                container.dir.rings(),
+                Watch::Rings,
+                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE,
+            ),
         ];
         for (path, watch, flags) in watches {
             if let Ok(wd) = self.inotify.add_watch(&path, flags | AddWatchFlags::IN_ONLYDIR) {
@@ -203,6 +214,7 @@ impl Ingest {
                 processes: HashMap::new(),
                 connections: 0,
                 hellos: (Instant::now(), MAX_HELLOS_PER_SECOND),
+                closed: HashMap::new(),
                 overfull: false,
             });
         }

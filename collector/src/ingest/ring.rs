@@ -39,7 +39,10 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
         return Err("ring_name");
     }
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let handle = openat(directory.as_fd(), name, flags, Mode::empty()).map_err(|_| "ring_unopenable")?;
+    let handle = openat(directory.as_fd(), name, flags, Mode::empty()).map_err(|e| match e {
+        nix::Error::ENOENT => GONE,
+        _ => "ring_unopenable",
+    })?;
     let stat = fstat(&handle).map_err(|_| "ring_unopenable")?;
     check_kind(&stat)?;
     let file = File::open(proc_path(&handle)).map_err(|_| "ring_unopenable")?;
@@ -82,6 +85,8 @@ pub(crate) struct Opened {
     pub hello: Vec<u8>,
 }
 
+/// The file is not there any more: it was read under its hello, and removed.
+pub(crate) const GONE: Refusal = "ring_gone";
 /// The agent has not finished the header page: to be tried again.
 pub(crate) const NOT_READY: Refusal = "ring_without_hello";
 

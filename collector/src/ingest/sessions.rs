@@ -326,7 +326,11 @@ impl Ingest {
             c.overfull = true;
             return Err("too_many_rings");
         }
-        ring::open(&c.rings, name, c.container.session_prefix())
+        let opened = ring::open(&c.rings, name, c.container.session_prefix())?;
+        if c.closed.get(name) == Some(&opened.ring.inode) {
+            return Err(ring::GONE);
+        }
+        Ok(opened)
     }
 
     /// A file appeared in `rings/`: its hello should follow on the socket.
@@ -381,6 +385,7 @@ impl Ingest {
                 awaiting.at = Instant::now() + Duration::from_millis(20) * awaiting.tries.min(25);
                 self.awaiting.push(std::cmp::Reverse(awaiting));
             }
+            (_, Err(ring::GONE)) => {}
             (_, Err(why)) => {
                 shared.counters.refuse(why);
                 if matches!(why, "ring_linked" | "ring_no_file") {
@@ -407,7 +412,7 @@ impl Ingest {
             .flatten()
             .take(4 * MAX_RINGS)
             .filter_map(|e| e.file_name().into_string().ok())
-            .filter(|n| valid_ring_name(n.as_bytes()) && !known(c, n))
+            .filter(|n| valid_ring_name(n.as_bytes()) && !known(c, n) && !c.closed.contains_key(n))
             .collect();
         let waiting: std::collections::HashSet<&str> =
             self.awaiting.iter().filter(|a| a.0.container == container).map(|a| a.0.name.as_str()).collect();
@@ -445,6 +450,7 @@ impl Ingest {
         let open = self.sessions.remove(&id)?;
         if let Some(c) = self.registered_mut(open.container) {
             c.by_name.remove(&open.ring.name);
+            c.closed.insert(open.ring.name.clone(), open.ring.inode);
             if let Some(p) = open.pid.and_then(|pid| c.processes.get_mut(&pid)) {
                 p.sessions.retain(|s| *s != id);
             }

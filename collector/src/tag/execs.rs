@@ -21,6 +21,7 @@ impl Tagger {
         let resolved = if path.is_empty() { base } else { paths::resolve(&base, &path) };
         let pending = Pending {
             session: id,
+            session_name: t.ring.session.clone(),
             sequence,
             time_ns,
             evt_type: evt_type(exec.call),
@@ -48,7 +49,7 @@ impl Tagger {
         }
         // The program's hello may have come first.
         for held in self.held(&container.key) {
-            if self.meet(held) {
+            if self.is_held(held) && self.meet(held) {
                 self.unhold(held);
             }
         }
@@ -89,6 +90,11 @@ impl Tagger {
         };
         let Some(at) = matching(true).or_else(|| matching(false)) else { return false };
         let pending = followed.pending.remove(at);
+        let own = own.after(&pending.caller, pending.image == Image::Own);
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.own = own.clone();
+        }
+        self.introduce(id);
         if !pending.told {
             self.tell(&container, &pending, own, 0);
             self.decided(pending.session);
@@ -162,7 +168,7 @@ impl Tagger {
             self.tell(container, &pending, person.clone(), 0);
         }
         match pending.blind() {
-            None if first => {
+            None if first && !self.ending => {
                 pending.told = true;
                 pending.deadline = Instant::now() + HELLO_WAIT;
                 let session = pending.session;
@@ -171,6 +177,7 @@ impl Tagger {
                 }
                 return self.decided(session);
             }
+            None if self.ending => {}
             reason => self.blind(container, &pending, person, reason.unwrap_or("no_hello")),
         }
         if first {
@@ -187,7 +194,7 @@ impl Tagger {
             source: Source::Host,
             identity: person.identity(),
             process: Some(person.process),
-            session: self.session_name(pending.session, container),
+            session: pending.session_name.clone(),
             seq: Some(pending.sequence),
         };
         self.emit(container, draft);
@@ -210,14 +217,10 @@ impl Tagger {
             source,
             identity: person.identity(),
             process: Some(person.process),
-            session: self.session_name(pending.session, container),
+            session: pending.session_name.clone(),
             seq: Some(pending.sequence),
         };
         self.emit(container, draft);
-    }
-
-    fn session_name(&self, id: SessionId, container: &Container) -> Arc<str> {
-        self.sessions.get(&id).map_or_else(|| container.session_prefix().into(), |t| t.ring.session.clone())
     }
 
     /// One exec fewer stands in the way of the ring's position.

@@ -57,6 +57,8 @@ pub(crate) struct Tagger {
     /// The host's own pid namespace: a container in it shares the host's numbers.
     host_pids: Option<u64>,
     events: Arc<AtomicU64>,
+    /// Nothing comes any more: what is waited for is decided by what is known.
+    ending: bool,
     out: Vec<Output>,
     tx: Sender<Vec<Output>>,
 }
@@ -81,6 +83,7 @@ impl Tagger {
             sessions: HashMap::new(),
             host_pids: facts::namespaces(std::process::id()).pid,
             events,
+            ending: false,
             out: vec![],
             tx,
         }
@@ -108,6 +111,7 @@ impl Tagger {
                 self.flush();
             }
         }
+        self.ending = true;
         self.expire(Instant::now() + Duration::from_secs(3600));
         self.flush();
     }

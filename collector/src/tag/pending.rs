@@ -6,6 +6,7 @@
 use super::process::Person;
 use crate::ingest::message::SessionId;
 use porthole_common::record::{Call, Exec, Injection, Target};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an exec waits for hello or failure.
@@ -30,6 +31,8 @@ pub(super) enum Image {
 /// See the module.
 pub(super) struct Pending {
     pub session: SessionId,
+    /// Name of that session, which may be over before the exec is told.
+    pub session_name: Arc<str>,
     pub sequence: u32,
     pub time_ns: u64,
     pub evt_type: &'static str,
@@ -107,6 +110,7 @@ mod tests {
     fn pending(image: Image, pid: Option<u32>) -> Pending {
         Pending {
             session: 1,
+            session_name: "c/r.1".into(),
             sequence: 0,
             time_ns: 0,
             evt_type: "execve",

@@ -92,6 +92,25 @@ impl Person {
         Person { process: Arc::new(process), identity, start_ticks: self.start_ticks, ..Default::default() }
     }
 
+    /// The program of a new session, whose exec `caller` has called: what the kernel could not tell any more, because
+    /// the process has already ended, follows from the caller. `own`: the caller's own image was replaced.
+    pub fn after(&self, caller: &Person, own: bool) -> Person {
+        let mut person = self.clone();
+        let (process, before) = (Arc::make_mut(&mut person.process), &caller.process);
+        let parent = if own { before.ppid } else { before.pid };
+        process.ppid = process.ppid.or(parent);
+        process.tty = process.tty.or(before.tty);
+        if process.pname.is_none() {
+            let of_caller = (Some(before.name.clone()), Some(before.cmdline.clone()));
+            let told = if own { (before.pname.clone(), before.pcmdline.clone()) } else { of_caller };
+            (process.pname, process.pcmdline) = told;
+        }
+        if process.ns.mnt.is_none() {
+            process.ns = before.ns;
+        }
+        person
+    }
+
     /// What a fork hands down.
     pub fn inherit(&mut self, parent: &Person) {
         self.directories.clone_from(&parent.directories);

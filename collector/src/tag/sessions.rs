@@ -177,17 +177,12 @@ impl Tagger {
         }
         let Some(t) = self.sessions.get(&id) else { return };
         let Some(followed) = self.containers.get(&t.container.key) else { return };
-        let inside = match t.own.process.ppid {
-            Some(ppid) => followed.known.contains_key(&ppid),
-            None => t.hello.ppid != 0 && followed.seen.contains(&t.hello.ppid),
-        };
-        // The same process was here before: its exec record is on the way.
-        let executed = t.own.process.vpid.is_some_and(|vpid| {
-            self.sessions.iter().any(|(other, o)| {
-                *other != id && o.container.key == t.container.key && o.own.process.vpid == Some(vpid)
-            })
-        });
-        if inside || executed {
+        // The first process, and one whose parent is outside the container, come from the runtime. Any other may have
+        // been executed by a process that we follow (or by a descendant that has no session): its record is on the
+        // way, all rings are read within the time it waits.
+        let outside = t.hello.ppid == 0 && t.own.process.vpid.is_some();
+        let first = !followed.entered && !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
+        if !outside && !first {
             let held = Held { deadline: Instant::now() + WAIT, time_ns, batches: VecDeque::new() };
             if let Some(t) = self.sessions.get_mut(&id) {
                 t.held = Some(held);
@@ -196,6 +191,10 @@ impl Tagger {
             self.enter(id, time_ns, true);
             self.save(id);
         }
+    }
+
+    fn same_container(&self, id: SessionId, other: &Tracked) -> bool {
+        !other.shared && self.sessions.get(&id).is_some_and(|t| t.container.key == other.container.key)
     }
 
     /// Records of a ring.
@@ -209,12 +208,16 @@ impl Tagger {
 
     /// The session's exec has been found, or is not waited for any longer.
     pub(super) fn unhold(&mut self, id: SessionId) {
-        let Some(held) = self.sessions.get_mut(&id).and_then(|t| t.held.take()) else { return };
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        let Some(held) = t.held.take() else { return };
+        // The session stays open until the last of its batches is told, even if it is over by now.
+        t.undecided += 1;
         self.save(id);
         for batch in held.batches {
             self.records(batch);
         }
         let Some(t) = self.sessions.get_mut(&id) else { return };
+        t.undecided -= 1;
         let container = t.container.clone();
         if let Some((pid, status)) = t.exited.take() {
             self.exited(&container, pid, status);
@@ -222,10 +225,17 @@ impl Tagger {
         self.finish(id);
     }
 
-    /// The sessions that are held, for an exec record that has just come.
+    /// The sessions that are held, for an exec record that has just come; the oldest first, since a process may have
+    /// executed one program after the other.
     pub(super) fn held(&self, container: &str) -> Vec<SessionId> {
         let held = self.sessions.iter().filter(|(_, t)| t.held.is_some() && &*t.container.key == container);
-        held.map(|(id, _)| *id).collect()
+        let mut ids: Vec<SessionId> = held.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn is_held(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|t| t.held.is_some())
     }
 
     pub(super) fn over(&mut self, id: SessionId) {
@@ -334,6 +344,16 @@ impl Tagger {
         }
     }
 
+    /// Whether the session's parent is a process of the container that we know.
+    fn descends(&self, id: SessionId) -> bool {
+        let Some(t) = self.sessions.get(&id) else { return false };
+        let Some(followed) = self.containers.get(&t.container.key) else { return false };
+        match t.own.process.ppid {
+            Some(ppid) => followed.known.contains_key(&ppid),
+            None => t.hello.ppid != 0 && followed.seen.contains(&t.hello.ppid),
+        }
+    }
+
     /// The earliest time at which something must be decided.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let held = self.sessions.values().filter_map(|t| t.held.as_ref()).map(|h| h.deadline);
@@ -350,7 +370,8 @@ impl Tagger {
             .filter_map(|(id, t)| t.held.as_ref().filter(|h| h.deadline <= now).map(|h| (*id, h.time_ns)))
             .collect();
         for (id, time_ns) in late {
-            self.enter(id, time_ns, false);
+            let entry = !self.descends(id);
+            self.enter(id, time_ns, entry);
             self.unhold(id);
         }
     }
