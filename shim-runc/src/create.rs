@@ -5,6 +5,7 @@ use crate::plan::{self, Plan, Share};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::{elf, engine, overlay};
+use porthole_common::limits::OVERFLOW_RING;
 use porthole_registration::container::{Container, Injection};
 use porthole_registration::layout::{ContainerDir, MOUNT_ROOT};
 use porthole_registration::registry::{self, Claim};
@@ -14,6 +15,7 @@ use porthole_registration::{edits, file, life};
 use serde_json::Value;
 use std::fs;
 use std::io;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 /// What a call is about.
@@ -140,11 +142,26 @@ fn inject(
     let written = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
     let agent = Agent::load(&settings.agent()).map_err(|e| e.to_string())?;
     let unbounded = share::make(dir, &agent, container.memory_limit, View::Container).map_err(|e| e.to_string())?;
+    if let Some((uid, gid)) = root_of_user_namespace(&spec) {
+        let overflow = dir.rings().join(OVERFLOW_RING);
+        chown(&overflow, Some(uid), Some(gid))
+            .map_err(|e| format!("cannot change the owner of the overflow ring: {e}"))?;
+    }
     messages.extend(unbounded.map(|e| format!("the records of container {} are not bounded: {e}", container.id)));
     file::publish(&dir.config_original(), &bundle.bytes, 0o600).map_err(|e| e.to_string())?;
     file::publish(&dir.config_written(), &written, 0o600).map_err(|e| e.to_string())?;
     file::replace(&bundle.config, &written).map_err(|e| e.to_string())?;
     Ok((library, mount_point))
+}
+
+/// Who the container's root is on the host, if the spec maps it to someone else.
+fn root_of_user_namespace(spec: &Value) -> Option<(u32, u32)> {
+    let host = |mappings: &str| {
+        let of_root = |m: &&Value| m.get("containerID").and_then(Value::as_u64) == Some(0);
+        let mapping = spec.pointer(mappings)?.as_array()?.iter().find(of_root)?;
+        u32::try_from(mapping.get("hostID")?.as_u64()?).ok()
+    };
+    Some((host("/linux/uidMappings")?, host("/linux/gidMappings")?))
 }
 
 /// A config.json without the edits of earlier containers made from the same bundle: its original bytes where the

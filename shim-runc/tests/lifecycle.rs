@@ -110,7 +110,7 @@ fn a_root_of_a_user_namespace_reaches_the_share() {
     let bench = Bench::new();
     let all = ["-R", "100000:100000"];
     assert!(Command::new("chown").args(all).arg(bench.rootfs()).status().unwrap().success());
-    bench.script("echo $LD_PRELOAD; dyncat /dev/null; echo x >/dev/porthole/rings/y && ls /dev/porthole/rings");
+    bench.script("echo $LD_PRELOAD; dyncat /dev/null; echo x >/dev/porthole/rings/y && : >>/dev/porthole/rings/overflow && ls /dev/porthole/rings");
     bench.edit(|spec| {
         let map = json!([{"containerID": 0, "hostID": 100000, "size": 65536}]);
         spec["linux"]["uidMappings"] = map.clone();

@@ -52,7 +52,7 @@ fn the_agent_is_in_the_process_and_its_directories_are_as_promised() {
     assert!(!rings.contains("shared:") && !rings.contains("master:"), "private: {rings}");
     let overflow = text.lines().find(|l| l.ends_with(" overflow")).unwrap();
     let size = (limits::RING_HEADER + limits::OVERFLOW_DATA).to_string();
-    assert!(overflow.starts_with("-rw-rw-rw-") && overflow.contains(&size), "{overflow}");
+    assert!(overflow.starts_with("-rw-------") && overflow.contains(&size), "{overflow}");
     assert!(text.lines().any(|l| l.starts_with("drwxrwxrwt") && l.ends_with(" rings")), "{text}");
 }
 
