@@ -189,6 +189,12 @@ impl Pipeline {
         self.status()
     }
 
+    /// [`Pipeline::stop`], with what is known of the containers at the very end.
+    pub fn stop_and_list(mut self) -> (Status, Vec<ContainerView>) {
+        self.end();
+        (self.status(), self.containers())
+    }
+
     fn end(&mut self) {
         self.stop.store(true, Relaxed);
         let _ = nix::unistd::write(&self.wake, b"!");

@@ -71,7 +71,7 @@ pub fn write_line(item: &Item, out: &mut Vec<u8>) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let line = serde_json::json!({
                 "time": json::time_text(now), "evt.type": "porthole.drop",
-                "evt.arg.reason": "slow-reader", "evt.arg.count": count, "porthole.source": "host",
+                "porthole.reason": "slow_reader", "porthole.count": count, "porthole.source": "host",
             });
             out.extend_from_slice(line.to_string().as_bytes());
         }
@@ -88,7 +88,7 @@ mod tests {
         let mut out = vec![];
         write_line(&Item::Lost(7), &mut out);
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!((&line["evt.type"], &line["evt.arg.count"]), (&"porthole.drop".into(), &7.into()));
+        assert_eq!((&line["evt.type"], &line["porthole.count"]), (&"porthole.drop".into(), &7.into()));
         assert!(line["time"].as_str().unwrap().ends_with('Z') && out.ends_with(b"}\n"));
     }
 }

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use porthole_registration::layout;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -70,7 +70,8 @@ impl View for Live {
 
 pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let overrides = Overrides { state_dir, file: args.events, format: args.format, quiet: args.quiet };
-    let plan = Plan::load(args.config.as_deref(), overrides)?;
+    let mut plan = Plan::load(args.config.as_deref(), overrides)?;
+    plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT])?;
 
     let hub = Arc::new(Hub::new(plan.keep_events, KEEP_BYTES));
@@ -118,6 +119,14 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
 /// Ends the collector as a SIGTERM from outside would.
 fn end() {
     let _ = kill(Pid::this(), Signal::SIGTERM);
+}
+
+/// Whether what is printed goes to `/dev/null`: then formatting it would be work for nothing.
+fn stdout_is_null() -> bool {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+    let device = |meta: std::fs::Metadata| meta.file_type().is_char_device().then(|| meta.rdev());
+    let device_of = stdout.and_then(|s| s.metadata()).ok().and_then(device);
+    device_of.is_some() && device_of == std::fs::metadata("/dev/null").ok().and_then(device)
 }
 
 /// Where standard output is a pipe, ends the collector when nobody reads it any more, even if no event comes.

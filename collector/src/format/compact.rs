@@ -13,6 +13,7 @@
 use super::escape::{escape, escape_cut};
 use super::paint::{Ink, Paint};
 use super::text;
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
 /// Arguments and messages are cut to this many characters; JSON has them whole.
@@ -71,9 +72,9 @@ fn what(event: &Map<String, Value>, paint: Paint) -> String {
         "connect" => (Ink::Magenta, address(event), Some("ok".to_owned())),
         "clone" | "clone3" | "fork" | "vfork" => (Ink::Green, String::new(), Some(text(event, "evt.rawres"))),
         "chdir" | "fchdir" => (Ink::Blue, first(event, &["evt.arg.path", "fd.name", "evt.arg.fd"]), None),
-        "procexit" => (Ink::Dim, arguments(event), None),
-        "container.start" | "container.stop" | "container.exec" => (Ink::Cyan, arguments(event), None),
-        other if other.starts_with("porthole.") => (Ink::Yellow, arguments(event), None),
+        "procexit" => (Ink::Dim, end(event), None),
+        "container.start" | "container.stop" | "container.exec" => (Ink::Cyan, container_process(event), None),
+        other if other.starts_with("porthole.") => (Ink::Yellow, ours(event), None),
         _ => (Ink::Bold, arguments(event), None),
     };
     let object = escape_cut(&object, LONG);
@@ -113,16 +114,35 @@ fn address(event: &Map<String, Value>) -> String {
     }
 }
 
-/// Whatever an event carries that has no shape of its own here: `key=value` for each of its arguments.
-fn arguments(event: &Map<String, Value>) -> String {
-    let own = |key: &str| match key.strip_prefix("evt.arg.") {
-        Some(name) => Some(name.to_owned()),
-        None if key == "evt.reason" || key == "container.image" => key.rsplit('.').next().map(str::to_owned),
-        None => None,
+/// How a process ended.
+fn end(event: &Map<String, Value>) -> String {
+    let signal = text(event, "evt.arg.sig");
+    match signal.parse::<i32>().ok().and_then(|n| Signal::try_from(n).ok()) {
+        Some(signal) => format!("killed by {signal}"),
+        None if !signal.is_empty() => format!("killed by signal {signal}"),
+        None => first(event, &["evt.arg.ret", "evt.arg.status"]),
+    }
+}
+
+/// What the engine runs in a container, and of which image it is.
+fn container_process(event: &Map<String, Value>) -> String {
+    let image = match (text(event, "evt.type").as_str(), text(event, "container.image")) {
+        ("container.start", image) if !image.is_empty() => format!("({image})"),
+        _ => String::new(),
     };
-    let image = text(event, "evt.type").starts_with("container.start");
-    let shown = event.keys().filter_map(|key| own(key).map(|name| (key, name)));
-    let shown = shown.filter(|(key, _)| image || *key != "container.image");
+    join(&join(&text(event, "evt.arg.exe"), &text(event, "evt.arg.args")), &image)
+}
+
+/// What porthole says by itself: why, about what, how many.
+fn ours(event: &Map<String, Value>) -> String {
+    let count = Some(text(event, "porthole.count")).filter(|n| !n.is_empty()).map(|n| format!("× {n}"));
+    let parts = ["porthole.reason", "porthole.path", "porthole.detail"].map(|key| text(event, key));
+    parts.into_iter().chain(count).fold(String::new(), |all, part| join(&all, &part))
+}
+
+/// What an event carries that has no shape of its own here: `key=value` for each of its arguments.
+fn arguments(event: &Map<String, Value>) -> String {
+    let shown = event.keys().filter_map(|key| key.strip_prefix("evt.arg.").map(|name| (key, name)));
     let pairs: Vec<String> = shown.map(|(key, name)| format!("{name}={}", text(event, key))).collect();
     pairs.join(" ")
 }
@@ -132,7 +152,7 @@ fn first(event: &Map<String, Value>, keys: &[&str]) -> String {
 }
 
 fn join(a: &str, b: &str) -> String {
-    if b.is_empty() { a.to_owned() } else { format!("{a} {b}") }
+    if a.is_empty() || b.is_empty() { format!("{a}{b}") } else { format!("{a} {b}") }
 }
 
 #[cfg(test)]
@@ -181,11 +201,25 @@ mod tests {
     }
 
     #[test]
-    fn other_events_show_their_arguments() {
-        let lost = json!({"evt.type": "porthole.drop", "evt.arg.reason": "ring-full", "evt.arg.count": 12, "proc.name": null, "proc.pid": null, "proc.vpid": null});
-        assert_eq!(plain(lost), "12:00:01.123 web/3f2a porthole.drop reason=ring-full count=12");
-        let start = json!({"evt.type": "container.start", "container.image": "nginx:1"});
-        assert!(plain(start).ends_with("container.start image=nginx:1"));
+    fn other_events_say_what_matters() {
+        let nobody = json!({"proc.name": null, "proc.pid": null, "proc.vpid": null});
+        let of_container = |mut extra: Value| {
+            extra.as_object_mut().unwrap().extend(nobody.as_object().unwrap().clone());
+            plain(extra)
+        };
+        let lost = json!({"evt.type": "porthole.drop", "porthole.reason": "ring_full", "porthole.count": 12});
+        assert_eq!(of_container(lost), "12:00:01.123 web/3f2a porthole.drop ring_full × 12");
+        let blind = json!({"evt.type": "porthole.blindspot", "porthole.reason": "static", "porthole.path": "/bin/go"});
+        assert!(plain(blind).ends_with("bash[1234] porthole.blindspot static /bin/go"));
+        let start = json!({"evt.type": "container.start", "evt.arg.exe": "sh", "evt.arg.args": "-c x", "container.image": "nginx:1"});
+        assert!(of_container(start).ends_with("web/3f2a container.start sh -c x (nginx:1)"));
+        let killed = json!({"evt.type": "procexit", "evt.arg.status": 9, "evt.arg.sig": 9});
+        assert!(plain(killed).ends_with("procexit killed by SIGKILL"));
+        let ended = json!({"evt.type": "procexit", "evt.arg.status": 256, "evt.arg.ret": 1});
+        assert!(plain(ended).ends_with("procexit 1"));
+        let other =
+            json!({"evt.type": "prctl", "evt.arg.option": "PR_SET_SECCOMP", "evt.arg.arg2_int": 2, "evt.res": "EPERM"});
+        assert!(plain(other).ends_with("prctl option=PR_SET_SECCOMP arg2_int=2 = EPERM"));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use super::{complain, printer, summary};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::Hub;
-use crate::pipeline::{self, Options, Pipeline, Sink, Without};
-use crate::status::{ContainerView, Status};
+use crate::pipeline::{self, Options, Sink, Without};
 use child::Prepared;
 use job::Ended;
 use place::Place;
@@ -100,23 +99,16 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
         }
     };
     let survivors = place.survivors();
-    let (status, command) = drain(pipeline);
+    let (status, containers) = pipeline.stop_and_list();
     output.finish();
     if !args.quiet {
-        complain(&summary::of_run(&status, &command));
+        complain(&summary::of_run(&status, &containers.into_iter().next().unwrap_or_default()));
         place.say_who_stays(survivors);
     }
     if survivors > 0 {
         place.leave();
     }
     Ok(ended?)
-}
-
-/// Stops the pipeline; what it counted.
-fn drain(pipeline: Pipeline) -> (Status, ContainerView) {
-    let containers = pipeline.containers();
-    let status = pipeline.stop();
-    (status, containers.into_iter().next().unwrap_or_default())
 }
 
 /// Where the events of a run go.
