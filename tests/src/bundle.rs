@@ -6,6 +6,7 @@ use crate::scratch::Scratch;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A bundle with a config.json of our own.
 #[derive(Debug)]
@@ -31,10 +32,10 @@ impl Bundle {
         spec["process"]["terminal"] = false.into();
         spec["process"]["args"] = args.iter().map(|a| a.as_ref()).collect::<Vec<_>>().into();
         spec["root"] = json!({ "path": rootfs, "readonly": false });
-        // an id like an engine's: 64 characters, unique on this machine
-        let name = scratch.path().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let digits: String = name.bytes().map(|b| format!("{b:02x}")).collect();
-        let id = format!("{digits:0<64.64}");
+        // an id like an engine's: 64 characters, the first 12 of them unique on this machine
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:0<64}", format!("{:08x}{n:04x}", std::process::id()));
         let bundle = Bundle { scratch, id, spec };
         bundle.write();
         bundle

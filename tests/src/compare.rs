@@ -69,11 +69,10 @@ impl Case {
         let scratch = Scratch::new();
         let events = scratch.join("events");
         let mut command = Command::new(binaries::porthole());
-        command.args(["run", "--events"]).arg(&events).arg("--").args(&self.args);
+        command.args(["run", "--quiet", "--events"]).arg(&events).arg("--").args(&self.args);
         self.prepare(&mut command);
         command.env("PORTHOLE_STATE_DIR", scratch.join("s"));
-        let mut outcome = program::run(&mut command);
-        outcome.stderr = without_own_lines(&outcome.stderr);
+        let outcome = program::run(&mut command);
         Hooked { outcome, events: Events::so_far(&events) }
     }
 
@@ -88,9 +87,4 @@ impl Case {
         assert!(!hooked.events.is_empty(), "{:?} left no event: the agent was not there", self.args);
         hooked
     }
-}
-
-/// `porthole run` ends with a summary on stderr; its lines start with `porthole`.
-fn without_own_lines(stderr: &[u8]) -> Vec<u8> {
-    stderr.split_inclusive(|b| *b == b'\n').filter(|line| !line.starts_with(b"porthole")).flatten().copied().collect()
 }

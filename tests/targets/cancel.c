@@ -20,8 +20,9 @@ int main(int argc, char **argv) {
     if (argc < 2 || pthread_create(&thread, 0, wait_in_open, argv[1]))
         return 2;
     usleep(200000);
-    printf("cancel: %d\n", pthread_cancel(thread));
+    int canceled = pthread_cancel(thread);
     pthread_join(thread, &result);
+    printf("cancel: %d\n", canceled);
     printf("%s\n", result == PTHREAD_CANCELED ? "canceled" : "not canceled");
     return 0;
 }

@@ -186,7 +186,7 @@ fn thread_cancelled_in_open() {
     let dir = Scratch::new();
     let fifo = dir.join("fifo");
     scratch::fifo(&fifo);
-    same_saying(&case("cancel", &[&fifo.to_string_lossy()]), "cleaned up\ncanceled");
+    same_saying(&case("cancel", &[&fifo.to_string_lossy()]), "cleaned up\ncancel: 0\ncanceled");
 }
 
 // -- results ----------------------------------------------------------------------------------------------------------
