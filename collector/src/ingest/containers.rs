@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::loss::lock;
 use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use nix::sys::inotify::{AddWatchFlags, WatchDescriptor};
+use nix::sys::inotify::{AddWatchFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::Mode;
 use porthole_registration::container::{Container as Registration, Exec};
 use porthole_registration::layout::{self, ContainerDir};
@@ -27,6 +27,13 @@ const REGISTRATION_MAX: u64 = 4 << 20;
 /// Ended containers that the status still shows.
 const KEEP_ENDED: usize = 100;
 
+/// Whose doings a watch is about. The host's may wake us; a container's processes would pay for it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    Host,
+    Inside,
+}
+
 /// Which directory a watch is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Watch {
@@ -42,7 +49,7 @@ pub(super) enum Watch {
 pub(super) struct Watched {
     pub key: String,
     pub shared: Option<Registered>,
-    watches: Vec<WatchDescriptor>,
+    watches: Vec<(Side, WatchDescriptor)>,
     ending: Option<Instant>,
     /// `run`: whether the runtime's own state of the container has been seen.
     runtime_seen: bool,
@@ -77,8 +84,8 @@ impl Ingest {
     pub(super) fn watch_state(&mut self) -> Result<(), Error> {
         let path = layout::containers(&self.setup.state_dir);
         let flags = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
-        let wd = self.inotify.add_watch(&path, flags).map_err(|e| Error::io("watch", &path, e))?;
-        self.watches.insert(wd, (0, Watch::State));
+        let wd = self.host.add_watch(&path, flags).map_err(|e| Error::io("watch", &path, e))?;
+        self.watches.insert((Side::Host, wd), (0, Watch::State));
         Ok(())
     }
 
@@ -92,8 +99,15 @@ impl Ingest {
         }
     }
 
-    pub(super) fn read_inotify(&mut self) {
-        let Ok(events) = self.inotify.read_events() else { return };
+    fn inotify(&self, side: Side) -> &Inotify {
+        match side {
+            Side::Host => &self.host,
+            Side::Inside => &self.inside,
+        }
+    }
+
+    pub(super) fn read_inotify(&mut self, side: Side) {
+        let Ok(events) = self.inotify(side).read_events() else { return };
         for event in events {
             if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                 self.setup.totals.refuse("inotify_overflow");
@@ -101,9 +115,9 @@ impl Ingest {
                 self.rescan_rings();
                 continue;
             }
-            let Some(&(id, watch)) = self.watches.get(&event.wd) else { continue };
+            let Some(&(id, watch)) = self.watches.get(&(side, event.wd)) else { continue };
             if event.mask.contains(AddWatchFlags::IN_IGNORED) {
-                self.watches.remove(&event.wd);
+                self.watches.remove(&(side, event.wd));
                 continue;
             }
             let Some(name) = event.name.as_deref().and_then(|n| n.to_str()) else { continue };
@@ -134,11 +148,16 @@ impl Ingest {
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_ONLYDIR
             | AddWatchFlags::IN_DONT_FOLLOW;
-        let Ok(wd) = self.inotify.add_watch(dir.root(), flags) else { return };
+        let Ok(wd) = self.host.add_watch(dir.root(), flags) else { return };
         let id = self.id();
-        self.watches.insert(wd, (id, Watch::Container));
-        let watched =
-            Watched { key: key.to_owned(), shared: None, watches: vec![wd], ending: None, runtime_seen: false };
+        self.watches.insert((Side::Host, wd), (id, Watch::Container));
+        let watched = Watched {
+            key: key.to_owned(),
+            shared: None,
+            watches: vec![(Side::Host, wd)],
+            ending: None,
+            runtime_seen: false,
+        };
         self.containers.insert(id, watched);
         self.keys.insert(key.to_owned(), id);
         self.register(id);
@@ -196,10 +215,11 @@ impl Ingest {
             ),
         ];
         for (path, watch, flags) in watches {
-            if let Ok(wd) = self.inotify.add_watch(&path, flags | AddWatchFlags::IN_ONLYDIR) {
-                self.watches.insert(wd, (id, watch));
+            let side = if watch == Watch::Rings { Side::Inside } else { Side::Host };
+            if let Ok(wd) = self.inotify(side).add_watch(&path, flags | AddWatchFlags::IN_ONLYDIR) {
+                self.watches.insert((side, wd), (id, watch));
                 if let Some(w) = self.containers.get_mut(&id) {
-                    w.watches.push(wd);
+                    w.watches.push((side, wd));
                 }
             }
         }
@@ -310,9 +330,9 @@ impl Ingest {
     fn forget(&mut self, id: u64) {
         let Some(w) = self.containers.remove(&id) else { return };
         self.keys.remove(&w.key);
-        for wd in w.watches {
-            self.watches.remove(&wd);
-            let _ = self.inotify.rm_watch(wd);
+        for (side, wd) in w.watches {
+            self.watches.remove(&(side, wd));
+            let _ = self.inotify(side).rm_watch(wd);
         }
         if let Some(c) = w.shared {
             self.connections.retain(|_, connection| connection.container != id);

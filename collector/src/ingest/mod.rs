@@ -1,4 +1,8 @@
-//! First stage: one thread that waits for containers, hellos, ring files and ends of processes, and reads the rings.
+//! First stage: one thread that looks for containers, hellos, ring files and ends of processes, and reads the rings.
+//!
+//! It never *waits* for anything that an instrumented process does: waking a thread on another processor costs the
+//! process that does it some 40 µs, a twentieth of starting a program. It sleeps by the clock and asks afterwards. Only
+//! what the host itself does (a new container, the end of the collector) wakes it.
 //!
 //! It owns every descriptor that a container can influence. Nothing it does waits for a container: reads are
 //! non-blocking, files are looked at before they are opened, and every count has a limit.
@@ -46,7 +50,9 @@ const HELLO_DEADLINE: Duration = Duration::from_millis(50);
 const RING_DEADLINE: Duration = Duration::from_millis(20);
 /// Rings of a deleted container that still have writers are closed after this time.
 const DELETED_DEADLINE: Duration = Duration::from_secs(2);
-/// Longest sleep: how late a change is noticed that nothing announces.
+/// Longest sleep while there are containers: how late a hello after a quiet time is heard.
+const ASK: Duration = Duration::from_millis(20);
+/// How late a change is noticed that nothing announces.
 const HOUSEKEEPING: Duration = Duration::from_millis(200);
 
 /// What the stage is given.
@@ -64,7 +70,6 @@ pub(crate) struct Setup {
 /// What an epoll event is about.
 #[derive(Clone, Copy)]
 enum Token {
-    Wake,
     Inotify,
     Listener(u64),
     Connection(u64),
@@ -74,7 +79,6 @@ enum Token {
 impl Token {
     fn pack(self) -> u64 {
         match self {
-            Token::Wake => 0,
             Token::Inotify => 1,
             Token::Listener(n) => n << 3 | 2,
             Token::Connection(n) => n << 3 | 3,
@@ -84,7 +88,6 @@ impl Token {
 
     fn unpack(word: u64) -> Token {
         match word & 7 {
-            0 => Token::Wake,
             1 => Token::Inotify,
             2 => Token::Listener(word >> 3),
             3 => Token::Connection(word >> 3),
@@ -98,8 +101,11 @@ pub(crate) struct Ingest {
     setup: Setup,
     tx: Sender<Message>,
     epoll: Epoll,
-    inotify: Inotify,
-    watches: HashMap<WatchDescriptor, (u64, containers::Watch)>,
+    /// What the host does in the registrations' directories.
+    host: Inotify,
+    /// What containers do in their `rings/`.
+    inside: Inotify,
+    watches: HashMap<(containers::Side, WatchDescriptor), (u64, containers::Watch)>,
     containers: HashMap<u64, containers::Watched>,
     keys: HashMap<String, u64>,
     /// Containers whose end was reported but whose directory may still be there.
@@ -126,17 +132,20 @@ impl Ingest {
             move |e: nix::Error| Error::new(format!("cannot make {what}: {e}"))
         };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(failed("an epoll instance"))?;
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .map_err(failed("an inotify instance (fs.inotify.max_user_instances reached?)"))?;
+        let inotify = || {
+            Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
+                .map_err(failed("an inotify instance (fs.inotify.max_user_instances reached?)"))
+        };
+        let (host, inside) = (inotify()?, inotify()?);
         let readable = |token: Token| EpollEvent::new(EpollFlags::EPOLLIN, token.pack());
-        epoll.add(&setup.wake, readable(Token::Wake)).map_err(failed("a wake-up descriptor"))?;
-        epoll.add(inotify.as_fd(), readable(Token::Inotify)).map_err(failed("an inotify watch"))?;
+        epoll.add(inside.as_fd(), readable(Token::Inotify)).map_err(failed("an inotify watch"))?;
         let now = Instant::now();
         Ok(Ingest {
             setup,
             tx,
             epoll,
-            inotify,
+            host,
+            inside,
             watches: HashMap::new(),
             containers: HashMap::new(),
             keys: HashMap::new(),
@@ -171,11 +180,14 @@ impl Ingest {
         let now = Instant::now();
         let next = [self.due.peek().map(|d| d.0.0), self.awaiting.peek().map(|a| a.0.at)];
         let until_next = next.into_iter().flatten().map(|at| at.saturating_duration_since(now)).min();
-        let timeout = until_next.unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING).min(longest.unwrap_or(HOUSEKEEPING));
-        let mut fds = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        let idle = if self.containers.is_empty() { HOUSEKEEPING } else { ASK };
+        let timeout = until_next.unwrap_or(idle).min(idle).min(longest.unwrap_or(idle));
+        let wakers = [self.setup.wake.as_fd(), self.host.as_fd()];
+        let mut fds = wakers.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         if ppoll(&mut fds, Some(TimeSpec::from_duration(timeout)), None).unwrap_or(0) > 0 {
-            self.dispatch();
+            self.read_inotify(containers::Side::Host);
         }
+        self.dispatch();
         let now = Instant::now();
         self.retry_awaiting(now);
         self.drain_due(now);
@@ -194,8 +206,7 @@ impl Ingest {
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in &events[..count] {
             match Token::unpack(event.data()) {
-                Token::Wake => {}
-                Token::Inotify => self.read_inotify(),
+                Token::Inotify => self.read_inotify(containers::Side::Inside),
                 Token::Listener(container) => self.accept(container),
                 Token::Connection(connection) => self.hear(connection),
                 Token::Pidfd(id) => self.process_ended(id),
