@@ -23,9 +23,13 @@ const LEAST_FOR_RINGS: u64 = 512 * 1024;
 
 /// Whose eyes the share is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub enum View<'a> {
     /// A container: `mnt/rings` is a directory to mount the rings on.
-    Container,
+    Container {
+        /// SELinux label that the container may read files of (the spec's `linux.mountLabel`); empty = none. Without
+        /// it, each program's loader would complain that it may not open the agent.
+        label: &'a str,
+    },
     /// Programs on the host: `mnt/rings` is a link to the rings.
     Host,
 }
@@ -60,22 +64,34 @@ impl Agent {
 ///
 /// # Errors
 /// Something could not be made.
-pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View) -> Result<Option<Error>> {
+pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View<'_>) -> Result<Option<Error>> {
     let share = dir.share();
     file::make_dir(&share, 0o755)?;
     let size = size(memory_limit, agent.0.len() as u64);
-    let data = format!("size={size},nr_inodes={INODES},mode=0755");
+    let label = match view {
+        View::Container { label } => label,
+        View::Host => "",
+    };
+    let mut data = format!("size={size},nr_inodes={INODES},mode=0755");
+    if !label.is_empty() {
+        // Quoted, because a label's categories are separated by commas.
+        data += &format!(",context=\"{}\"", label.replace('"', ""));
+    }
     // Not noexec: the agent is executed from here.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    let unbounded = mount(Some("porthole"), &share, Some("tmpfs"), flags, Some(data.as_str()))
-        .context("mount a tmpfs on", &share)
-        .err();
+    let mounted =
+        mount(Some("porthole"), &share, Some("tmpfs"), flags, Some(data.as_str())).context("mount a tmpfs on", &share);
+    let unbounded = match mounted {
+        // A plain directory would have another label.
+        Err(e) if !label.is_empty() => return Err(e),
+        mounted => mounted.err(),
+    };
 
     file::make_dir(&dir.mnt(), 0o755)?;
     file::make_dir(&dir.rings(), 0o1777)?;
     let rings_seen = dir.mnt().join(RINGS);
     match view {
-        View::Container => file::make_dir(&rings_seen, 0o755)?,
+        View::Container { .. } => file::make_dir(&rings_seen, 0o755)?,
         View::Host => symlink(Path::new("..").join(RINGS), &rings_seen).context("link", &rings_seen)?,
     }
     write_new(&dir.library(), &agent.0, 0o755, 0)?;

@@ -71,7 +71,12 @@ pub struct Parsed {
     pub global: Global,
     /// `None`: straight through.
     pub call: Option<Call>,
+    /// The verb is one that concerns porthole, but what stands behind it is not understood.
+    pub unclear: bool,
 }
+
+/// The verbs that concern porthole.
+const VERBS: [&str; 5] = ["create", "run", "restore", "exec", "delete"];
 
 /// Names of an option (long, short or empty) and whether it takes a value.
 type Flag = (&'static str, &'static str, Value);
@@ -164,9 +169,10 @@ pub fn parse(words: &[OsString]) -> Parsed {
             Word::Option(..) => {}
             Word::Plain(verb) => {
                 let call = verb.to_str().and_then(|verb| self::call(verb, words.rest));
-                return Parsed { global, call };
+                let unclear = call.is_none() && VERBS.iter().any(|known| verb == *known);
+                return Parsed { global, call, unclear };
             }
-            Word::Unknown | Word::End => return Parsed { global, call: None },
+            Word::Unknown | Word::End => return Parsed { global, call: None, unclear: false },
         }
     }
 }
@@ -412,6 +418,7 @@ mod tests {
         ] {
             assert_eq!(call(line), None, "{line}");
         }
+        assert!(parsed("run --unheard-of x ID").unclear && !parsed("spec").unclear && !parsed("run ID").unclear);
     }
 
     #[test]

@@ -141,7 +141,9 @@ fn inject(
     };
     let written = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
     let agent = Agent::load(&settings.agent()).map_err(|e| e.to_string())?;
-    let unbounded = share::make(dir, &agent, container.memory_limit, View::Container).map_err(|e| e.to_string())?;
+    let label = spec.pointer("/linux/mountLabel").and_then(Value::as_str).unwrap_or_default();
+    let unbounded = share::make(dir, &agent, container.memory_limit, View::Container { label });
+    let unbounded = unbounded.map_err(|e| e.to_string())?;
     if let Some((uid, gid)) = root_of_user_namespace(&spec) {
         let overflow = dir.rings().join(OVERFLOW_RING);
         chown(&overflow, Some(uid), Some(gid))

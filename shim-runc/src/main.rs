@@ -5,6 +5,7 @@
 #![no_main]
 #![allow(unsafe_code)]
 
+use nix::sys::resource::{Resource, getrlimit};
 use porthole_registration::layout::ContainerDir;
 use porthole_shim_runc::args::{self, Call, Global, Parsed};
 use porthole_shim_runc::runtime::{self, CALLED_ENV, MARK, Runtime};
@@ -12,6 +13,9 @@ use porthole_shim_runc::settings::Settings;
 use porthole_shim_runc::{create, delete, exec, log};
 use std::ffi::{OsString, c_char, c_int};
 use std::path::PathBuf;
+
+/// No file that is written here is larger in practice.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 
 /// An ELF note, because notes are in a program's first page: this is how a copy of this program is recognised.
 #[repr(C, align(4))]
@@ -33,7 +37,7 @@ static NOTE: Note =
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let Parsed { global, call } = args::parse(words.get(1..).unwrap_or_default());
+    let Parsed { global, call, unclear } = args::parse(words.get(1..).unwrap_or_default());
     let settings = Settings::load(|name| std::env::var_os(name).map(PathBuf::from));
     let called = std::env::var_os(CALLED_ENV).is_some();
     let runtime = match runtime::find(&settings, called) {
@@ -52,6 +56,8 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
         for message in complaint.into_iter().chain(prepare(&call, &global, &settings, &runtime)) {
             log::warning(&global, &message);
         }
+    } else if unclear {
+        log::warning(&global, "these options are not understood, the call goes to the runtime as it is");
     }
     if runtime.script {
         // SAFETY: this process has one thread.
@@ -63,6 +69,10 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
 }
 
 fn prepare(call: &Call, global: &Global, settings: &Settings, runtime: &Runtime) -> Vec<String> {
+    // A file beyond the limit would not be an error but a signal, and the end of the runtime.
+    if getrlimit(Resource::RLIMIT_FSIZE).is_ok_and(|(soft, _)| soft < LARGEST_FILE) {
+        return vec!["files may not become large enough (RLIMIT_FSIZE), the call goes to the runtime as it is".into()];
+    }
     let root = global.root.clone().filter(|root| !root.as_os_str().is_empty());
     let root = root.unwrap_or_else(|| runtime.default_root());
     let root = std::path::absolute(&root).unwrap_or(root);

@@ -250,6 +250,27 @@ fn a_state_directory_that_is_full_or_impossible_stops_nothing() {
 }
 
 #[test]
+fn a_limit_on_file_sizes_does_not_kill() {
+    need_runc!();
+    let bench = Bench::new();
+    quiet(&bench);
+    let limited = |program: &str| {
+        let script = "ulimit -f 100; exec \"$0\" \"$@\"";
+        let run = bench.command(program, &["run", &bench.id]);
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(program).args(run.get_args()).current_dir(bench.bundle());
+        for (name, value) in run.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command.output().unwrap()
+    };
+    let plain = limited("runc");
+    assert!(plain.status.success(), "{plain:?}");
+    support::assert_same(&plain, &limited(support::SHIM));
+    assert!(bench.logged().contains("RLIMIT_FSIZE"), "{}", bench.logged());
+}
+
+#[test]
 fn two_containers_of_one_name_do_not_disturb_each_other() {
     need_runc!();
     let bench = Bench::new();
