@@ -41,6 +41,9 @@ pub fn of_run(status: &Status, command: &ContainerView) -> String {
         count(status.records_received, "record", "records"),
         by_reason(&status.records_lost),
     );
+    if command.processes == 0 {
+        text += "\nnothing was seen: is the command static, a Go program, set-user-id, or of another architecture?";
+    }
     text += &troubles(status);
     text
 }

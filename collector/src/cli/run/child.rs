@@ -5,9 +5,10 @@
 
 #![allow(unsafe_code)]
 
-use super::Refused;
+use super::{Refused, target};
 use crate::cli::inherited;
 use crate::error::Error;
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use std::ffi::{CString, OsStr, OsString};
@@ -24,6 +25,8 @@ pub struct Prepared {
     name: OsString,
     argv: Strings,
     envp: Strings,
+    /// The environment without the agent, for when it does not fit.
+    plain: Strings,
 }
 
 impl Prepared {
@@ -32,7 +35,10 @@ impl Prepared {
         let argv: Result<Vec<CString>, _> = command.iter().map(|a| CString::new(a.as_bytes())).collect();
         let argv = argv.map_err(|e| Error::new(format!("an argument cannot be passed on: {e}")))?;
         let name = command.first().cloned().ok_or_else(|| Error::new("no command"))?;
-        Ok(Prepared { name, argv: Strings::new(argv), envp: Strings::new(preloaded(environment(), agent)) })
+        let environment = environment();
+        let plain = strings(environment.clone());
+        let envp = if target::is_foreign(&name) { plain.clone() } else { preloaded(environment, agent) };
+        Ok(Prepared { name, argv: Strings::new(argv), envp: Strings::new(envp), plain: Strings::new(plain) })
     }
 
     /// Starts it with this signal mask.
@@ -66,10 +72,16 @@ impl Prepared {
             // one is not asked for. Fails for SIGKILL and SIGSTOP, which cannot have been changed.
             unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, none, size) };
         }
-        // SAFETY: both arrays end with a null pointer and their strings with a NUL, and live as long as `self`; `argv`
-        // has a first string, as `new` has seen to.
-        unsafe {
-            libc::execvpe(*self.argv.pointers.as_ptr(), self.argv.pointers.as_ptr(), self.envp.pointers.as_ptr());
+        for envp in [&self.envp, &self.plain] {
+            // SAFETY: both arrays end with a null pointer and their strings with a NUL, and live as long as `self`;
+            // `argv` has a first string, as `new` has seen to.
+            unsafe {
+                libc::execvpe(*self.argv.pointers.as_ptr(), self.argv.pointers.as_ptr(), envp.pointers.as_ptr());
+            }
+            // an environment that just fitted runs without the agent rather than not at all
+            if Errno::last() != Errno::E2BIG {
+                break;
+            }
         }
         io::Error::last_os_error()
     }
@@ -137,6 +149,10 @@ fn preloaded(environment: Vec<Vec<u8>>, agent: &Path) -> Vec<CString> {
     if !found {
         entries.push([VARIABLE, agent].concat());
     }
+    strings(entries)
+}
+
+fn strings(entries: Vec<Vec<u8>>) -> Vec<CString> {
     // an entry of an environment cannot hold a NUL
     entries.into_iter().filter_map(|e| CString::new(e).ok()).collect()
 }

@@ -4,6 +4,7 @@ mod agent;
 mod child;
 mod job;
 mod place;
+mod target;
 
 use super::signals::Signals;
 use super::{complain, printer, summary};
