@@ -8,8 +8,9 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Largest container.json that is read.
 const CONTAINER_LIMIT: u64 = 64 * 1024 * 1024;
@@ -18,6 +19,11 @@ pub const DEAD_KEPT: usize = 64;
 /// Records of processes added to one container that are kept, the newest ones.
 pub const EXECS_KEPT: usize = 256;
 
+/// How long a claim waits for whoever else is at work in the directory.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// How often it looks.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// A directory that is being filled by this process: locked until this is dropped.
 #[derive(Debug)]
 pub struct Claim {
@@ -25,8 +31,10 @@ pub struct Claim {
     _lock: Flock<File>,
 }
 
-/// Claims the directory of a container that is about to be made. What a dead container of that name left behind is
-/// undone and removed.
+/// Claims the directory of a container that is about to be made.
+///
+/// What a dead container of that name left behind is undone and removed. A running collector is given a moment to do
+/// that, because it reads the last records first; it notices within a fifth of a second.
 ///
 /// # Errors
 /// Another container of that name lives or is being made, or the directory cannot be made.
@@ -34,23 +42,42 @@ pub fn claim(state: &Path, dir: ContainerDir) -> Result<Claim> {
     // Roots of user namespaces must be able to walk through, and nobody may list.
     file::make_dir(state, 0o711)?;
     file::make_dir(&containers(state), 0o711)?;
-    file::make_dir(dir.root(), 0o711)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let patient = Instant::now() < end;
+        if let Some(lock) = try_claim(state, &dir, patient)? {
+            file::make_dir(&dir.execs(), 0o700)?;
+            return Ok(Claim { dir, _lock: lock });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// `None`: try again, which only the patient are told.
+fn try_claim(state: &Path, dir: &ContainerDir, patient: bool) -> Result<Option<Flock<File>>> {
     let busy = |what| Error::new("register below", dir.root(), io::Error::new(io::ErrorKind::AlreadyExists, what));
-    let lock = File::open(dir.root()).context("open", dir.root())?;
-    let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+    file::make_dir(dir.root(), 0o711)?;
+    let file = match File::open(dir.root()) {
+        Err(e) if patient && e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.context("open", dir.root())?,
+    };
+    let lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => lock,
-        Err((_, Errno::EWOULDBLOCK)) => return Err(busy("a container of that id is just being made")),
+        Err((_, Errno::EWOULDBLOCK)) if patient => return Ok(None),
+        Err((_, Errno::EWOULDBLOCK)) => return Err(busy("a container of that id is just being made or removed")),
         Err((_, e)) => return Err(Error::new("lock", dir.root(), e)),
     };
-    match read(&dir) {
-        Ok(old) if !dir.deleted().exists() && life::is_alive(&old) => {
-            return Err(busy("a container of that id lives already"));
-        }
-        // Even a registration that cannot be read is a dead one: it appears whole.
-        _ => clear(&dir)?,
+    // Who held the lock before may have removed the directory.
+    let same = |now: fs::Metadata| lock.metadata().is_ok_and(|locked| locked.ino() == now.ino());
+    if patient && !fs::metadata(dir.root()).is_ok_and(same) {
+        return Ok(None);
     }
-    file::make_dir(&dir.execs(), 0o700)?;
-    Ok(Claim { dir, _lock: lock })
+    match read(dir) {
+        Ok(old) if !dir.deleted().exists() && life::is_alive(&old) => Err(busy("a container of that id lives already")),
+        Ok(_) if patient && collector_runs(state) => Ok(None),
+        // Even a registration that cannot be read is a dead one: it appears whole.
+        _ => clear(dir).map(|()| Some(lock)),
+    }
 }
 
 impl Claim {
@@ -197,7 +224,7 @@ mod tests {
     fn an_id_is_claimed_by_one_and_again_after_its_death() {
         let state = state("claim");
         let first = claim(&state, dir(&state, "c")).unwrap();
-        assert!(claim(&state, dir(&state, "c")).unwrap_err().to_string().contains("just being made"));
+        assert!(claim(&state, dir(&state, "c")).unwrap_err().to_string().contains("just being made or removed"));
         let me = std::process::id();
         let mut container =
             Container { id: "c".into(), runtime_pid: me, runtime_start: life::start_time(me), ..Container::default() };
@@ -212,6 +239,31 @@ mod tests {
         assert!(!second.dir().container_json().exists());
         second.abandon().unwrap();
         assert!(!dir(&state, "c").root().exists());
+        fs::remove_dir_all(state).unwrap();
+    }
+
+    #[test]
+    fn a_running_collector_is_given_time_to_read_the_last_records() {
+        let state = state("patience");
+        claim(&state, dir(&state, "c")).unwrap().publish(&Container::default()).unwrap();
+        fs::write(state.join(COLLECTOR_LOCK), "").unwrap();
+        let collector = Flock::lock(File::open(state.join(COLLECTOR_LOCK)).unwrap(), FlockArg::LockExclusive).unwrap();
+        let started = Instant::now();
+        let pause = Duration::from_millis(30);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(pause);
+                assert!(dir(&state, "c").container_json().exists(), "left alone until then");
+                let _lock = Flock::lock(File::open(dir(&state, "c").root()).unwrap(), FlockArg::LockExclusive).unwrap();
+                remove(&dir(&state, "c")).unwrap();
+            });
+            let claim = claim(&state, dir(&state, "c")).unwrap();
+            assert!(started.elapsed() >= pause && claim.dir().execs().exists());
+            claim.publish(&Container::default()).unwrap();
+        });
+        // one that does not clean up is not waited for in vain
+        claim(&state, dir(&state, "c")).unwrap().abandon().unwrap();
+        drop(collector);
         fs::remove_dir_all(state).unwrap();
     }
 
