@@ -8,10 +8,10 @@
 //! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
 
 pub mod api;
-pub mod cli;
-pub mod config;
 mod cleanup;
+pub mod cli;
 mod clock;
+pub mod config;
 mod container;
 pub mod error;
 pub mod event;
@@ -21,6 +21,7 @@ mod ingest;
 mod json;
 mod loss;
 mod outputs;
+mod pace;
 pub mod pipeline;
 mod positions;
 pub mod status;

@@ -90,7 +90,7 @@ const CHANNEL: usize = 64;
 pub fn start(options: Options) -> Result<Pipeline, Error> {
     let Options { state_dir, sinks, hub, without } = options;
     let lock = lock_state(&state_dir)?;
-    sys::ignore_sigio();
+    sys::survive_signals();
     let writers = sinks.iter().map(Writer::open).collect::<Result<Vec<_>, _>>()?;
     let outputs = writers.iter().map(|w| w.status.clone()).collect();
     let registry = Arc::new(Mutex::new(vec![]));

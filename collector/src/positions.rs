@@ -1,19 +1,29 @@
 //! How far each ring has been read and written out, kept where the container cannot reach it.
 //!
-//! One file for each ring, `<container>/positions/<ring>`: the position (one small pwrite after each batch that the
-//! outputs have accepted) and what was known of the process, so that a collector that is killed goes on as if it had
-//! not been.
+//! One file for each ring that lives for a while, `<container>/positions/<ring>`: the position (one small pwrite after
+//! each batch that the outputs have accepted) and what was known of the process, so that a collector that is killed
+//! goes on as if it had not been. Most rings are those of short-lived processes: they are over before a file would be
+//! worth its system calls. If the collector is killed in that time, their few records are read again from the ring's
+//! beginning, and the file output recognises what it has written already.
 
 use crate::event::{Identity, Process};
+use crate::loss::lock;
 use porthole_common::ring::reader::Reader;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
 
 /// Name of the directory beside `container.json`.
 pub(crate) const DIRECTORY: &str = "positions";
+/// Age at which a ring gets its file.
+pub(crate) const YOUNG: Duration = Duration::from_millis(200);
+/// Units read at which it gets it even before: less than the smallest ring holds, so that a ring without a file can
+/// always be read again from its beginning.
+const FEW: u32 = 1024;
 /// Where the process's description starts in the file.
 const SAVED_OFFSET: u64 = 64;
 /// Longest description that is read back.
@@ -28,10 +38,20 @@ pub(crate) struct Saved {
     pub process: Process,
 }
 
-/// The file of one ring. Without a file (no room on the host) nothing is kept, and nothing else fails.
+/// The position of one ring. Where no file can be made (no room on the host) nothing is kept, and nothing else fails.
 #[derive(Default)]
 pub(crate) struct Position {
-    file: Option<(File, PathBuf)>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where the file is or will be; `None` = nothing is kept (any more).
+    path: Option<PathBuf>,
+    inode: u64,
+    file: Option<File>,
+    reader: Reader,
+    saved: Option<Saved>,
 }
 
 /// What an earlier collector has left.
@@ -42,49 +62,93 @@ pub(crate) struct Resumed {
 }
 
 impl Position {
-    /// Opens or makes the file of ring `name` with this inode number. A file left by another ring of the same name is
-    /// overwritten.
-    pub fn open(container: &Path, name: &str, inode: u64) -> io::Result<(Position, Resumed)> {
-        let directory = container.join(DIRECTORY);
-        match DirBuilder::new().mode(0o700).create(&directory) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
-        let path = directory.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let mut head = [0u8; 16];
-        let same = file.read_exact_at(&mut head, 0).is_ok() && head[8..] == inode.to_le_bytes();
-        let resumed = if same {
-            let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-            Resumed { reader: Reader { position: word(0), sequence: word(4) }, saved: read_saved(&file) }
-        } else {
-            file.set_len(0)?;
+    /// The position of ring `name` with this inode number, with what an earlier collector has left of it. A file left
+    /// by another ring of the same name does not count.
+    pub fn open(container: &Path, name: &str, inode: u64) -> (Position, Resumed) {
+        let path = container.join(DIRECTORY).join(name);
+        let mut state = State { path: Some(path.clone()), inode, ..State::default() };
+        let mut resumed = Resumed::default();
+        if let Ok(file) = OpenOptions::new().read(true).write(true).open(path) {
             let mut head = [0u8; 16];
-            head[8..].copy_from_slice(&inode.to_le_bytes());
-            file.write_all_at(&head, 0)?;
-            Resumed::default()
-        };
-        Ok((Position { file: Some((file, path)) }, resumed))
+            if file.read_exact_at(&mut head, 0).is_ok() && head[8..] == inode.to_le_bytes() {
+                let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+                resumed = Resumed { reader: Reader { position: word(0), sequence: word(4) }, saved: read_saved(&file) };
+                state.reader = resumed.reader;
+                state.file = Some(file);
+            }
+        }
+        (Position { state: Mutex::new(state) }, resumed)
     }
 
     /// Keeps the position.
     pub fn store(&self, reader: Reader) {
-        let Some((file, _)) = &self.file else { return };
-        let word = u64::from(reader.sequence) << 32 | u64::from(reader.position);
-        let _ = file.write_all_at(&word.to_le_bytes(), 0);
+        let mut state = lock(&self.state);
+        state.reader = reader;
+        if state.file.is_some() {
+            state.write_position();
+        } else if reader.position >= FEW {
+            state.make_file();
+        }
     }
 
     /// Keeps what is known of the process.
-    pub fn save(&self, saved: &Saved) {
-        let (Some((file, _)), Ok(json)) = (&self.file, serde_json::to_vec(saved)) else { return };
-        let _ = file.write_all_at(&json, SAVED_OFFSET).and_then(|()| file.set_len(SAVED_OFFSET + json.len() as u64));
+    pub fn save(&self, saved: Saved) {
+        let mut state = lock(&self.state);
+        state.saved = Some(saved);
+        if state.file.is_some() {
+            state.write_saved();
+        }
     }
 
-    /// Removes the file.
+    /// The ring is not young any more.
+    pub fn grow_up(&self) {
+        lock(&self.state).make_file();
+    }
+
+    /// The ring is over: removes the file.
     pub fn remove(&self) {
-        if let Some((_, path)) = &self.file {
+        let mut state = lock(&self.state);
+        if let (Some(path), Some(_)) = (state.path.take(), state.file.take()) {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+impl State {
+    fn make_file(&mut self) {
+        let Some(path) = self.path.as_ref().filter(|_| self.file.is_none()) else { return };
+        match create(path) {
+            Ok(file) => self.file = Some(file),
+            Err(_) => return, // tried again with the next batch
+        }
+        self.write_position();
+        self.write_saved();
+    }
+
+    fn write_position(&self) {
+        let Some(file) = &self.file else { return };
+        let word = u64::from(self.reader.sequence) << 32 | u64::from(self.reader.position);
+        let mut head = [0u8; 16];
+        head[..8].copy_from_slice(&word.to_le_bytes());
+        head[8..].copy_from_slice(&self.inode.to_le_bytes());
+        let _ = file.write_all_at(&head, 0);
+    }
+
+    fn write_saved(&self) {
+        let (Some(file), Some(saved)) = (&self.file, &self.saved) else { return };
+        let Ok(json) = serde_json::to_vec(saved) else { return };
+        let _ = file.write_all_at(&json, SAVED_OFFSET).and_then(|()| file.set_len(SAVED_OFFSET + json.len() as u64));
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let make = || OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path);
+    match (make(), path.parent()) {
+        (Err(e), Some(directory)) if e.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().mode(0o700).create(directory)?;
+            make()
+        }
+        (made, _) => made,
     }
 }
 
@@ -99,10 +163,15 @@ fn read_saved(file: &File) -> Option<Saved> {
 mod tests {
     use super::*;
 
+    fn directory(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("porthole-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
     #[test]
     fn a_position_comes_back_for_the_same_ring_only() {
-        let dir = std::env::temp_dir().join(format!("porthole-positions-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
+        let dir = directory("positions");
         let saved = Saved {
             identity: Identity::Verified,
             start_ticks: Some(5),
@@ -110,20 +179,36 @@ mod tests {
         };
         let at = Reader { position: u32::MAX - 3, sequence: 9 };
         {
-            let (p, resumed) = Position::open(&dir, "r", 42).unwrap();
+            let (p, resumed) = Position::open(&dir, "r", 42);
             assert_eq!(resumed.reader, Reader::default());
             p.store(at);
             let longer =
                 Saved { process: Process { args: "x".repeat(999).into(), ..Default::default() }, ..saved.clone() };
-            p.save(&longer);
-            p.save(&saved);
+            p.save(longer);
+            p.save(saved.clone());
         }
-        let (_, resumed) = Position::open(&dir, "r", 42).unwrap();
+        let (_, resumed) = Position::open(&dir, "r", 42);
         assert_eq!((resumed.reader, resumed.saved), (at, Some(saved)));
-        let (p, resumed) = Position::open(&dir, "r", 43).unwrap();
+        let (p, resumed) = Position::open(&dir, "r", 43);
         assert_eq!((resumed.reader, resumed.saved), (Reader::default(), None));
+        p.grow_up();
         p.remove();
         assert!(!dir.join(DIRECTORY).join("r").exists());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_young_ring_has_no_file() {
+        let dir = directory("young");
+        let (p, _) = Position::open(&dir, "r", 1);
+        p.store(Reader { position: FEW - 1, sequence: 3 });
+        assert!(!dir.join(DIRECTORY).exists());
+        p.grow_up();
+        assert!(dir.join(DIRECTORY).join("r").exists());
+        assert_eq!(Position::open(&dir, "r", 1).1.reader, Reader { position: FEW - 1, sequence: 3 });
+        p.remove();
+        p.grow_up();
+        assert!(!dir.join(DIRECTORY).join("r").exists(), "what is over stays away");
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -37,11 +37,17 @@ pub(crate) fn no_writers(file: &File) -> bool {
     leased
 }
 
-/// Lets the signal pass that the kernel sends to a lease's holder when a writer comes; its default is to kill.
-pub(crate) fn ignore_sigio() {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: SIG_IGN runs no code.
-    let _ = unsafe { signal(Signal::SIGIO, SigHandler::SigIgn) };
+/// Lets two signals pass that would kill: the one that the kernel sends to a lease's holder when a writer comes, and the
+/// one for a file that outgrows the limit (the write then fails). Handlers that do nothing, since a program that this
+/// process executes would inherit that they are ignored, but does not inherit handlers.
+pub(crate) fn survive_signals() {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    extern "C" fn nothing(_: libc::c_int) {}
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in [Signal::SIGIO, Signal::SIGXFSZ] {
+        // SAFETY: the handler does nothing, which is safe at any moment.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
 }
 
 /// The time stamp counter; `None` where the architecture has none that programs can read.

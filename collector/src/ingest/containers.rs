@@ -13,11 +13,12 @@ use nix::sys::inotify::{AddWatchFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::Mode;
 use porthole_registration::container::{Container as Registration, Exec};
 use porthole_registration::layout::{self, ContainerDir};
+use porthole_registration::life;
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -51,8 +52,8 @@ pub(super) struct Watched {
     pub shared: Option<Registered>,
     watches: Vec<(Side, WatchDescriptor)>,
     ending: Option<Instant>,
-    /// `run`: whether the runtime's own state of the container has been seen.
-    runtime_seen: bool,
+    /// Whether its runtime has been seen to know it: one that is forgotten later is dead, although nobody said so.
+    alive_seen: bool,
 }
 
 /// What comes with the registration.
@@ -156,7 +157,7 @@ impl Ingest {
             shared: None,
             watches: vec![(Side::Host, wd)],
             ending: None,
-            runtime_seen: false,
+            alive_seen: false,
         };
         self.containers.insert(id, watched);
         self.keys.insert(key.to_owned(), id);
@@ -286,7 +287,7 @@ impl Ingest {
         }
     }
 
-    /// Ends containers that are over, and those of `run` whose runtime has forgotten them.
+    /// Ends containers that are over, and those whose runtime has forgotten them without a `delete` (`run`).
     pub(super) fn look_after_containers(&mut self, now: Instant) {
         let ids: Vec<u64> = self.containers.keys().copied().collect();
         for id in ids {
@@ -297,13 +298,12 @@ impl Ingest {
                 }
                 continue;
             };
-            if w.ending.is_none() {
-                let state = runtime_state(&c.container.registration);
-                let there = state.as_deref().is_some_and(Path::exists);
-                if w.runtime_seen && !there && state.is_some() {
+            if w.ending.is_none() && !c.container.is_host() {
+                let alive = life::is_alive(&c.container.registration);
+                if w.alive_seen && !alive {
                     w.ending = Some(now);
                 }
-                w.runtime_seen |= there;
+                w.alive_seen |= alive;
             }
             if c.overfull {
                 self.scan_rings(id);
@@ -349,18 +349,6 @@ impl Ingest {
     pub(super) fn registered_mut(&mut self, id: u64) -> Option<&mut Registered> {
         self.containers.get_mut(&id)?.shared.as_mut()
     }
-}
-
-/// Where the runtime keeps the state of a container made by `run`, which no `delete` follows.
-fn runtime_state(r: &Registration) -> Option<PathBuf> {
-    if r.verb != "run" || r.runtime.is_empty() {
-        return None;
-    }
-    let root = match r.runtime_root.as_str() {
-        "" => Path::new("/run").join(Path::new(&r.runtime).file_name()?),
-        root => PathBuf::from(root),
-    };
-    Some(root.join(&r.id))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<T> {

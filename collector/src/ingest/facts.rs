@@ -1,6 +1,7 @@
 //! What the kernel says of a process, read from /proc right after its hello.
 
 use crate::event::{Namespaces, text};
+use porthole_common::limits;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,6 +16,8 @@ pub(crate) struct Facts {
     pub cwd: String,
     /// Pids in each namespace, from the host's to the process's own.
     pub ns_pids: Vec<u32>,
+    /// Arguments as the process has them, where they were asked for.
+    pub argv: Vec<String>,
     /// User id in the process's own user namespace (for names).
     pub inner_uid: u32,
 }
@@ -65,7 +68,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 }
 
 /// Everything of a process; `None` when it has been reaped. Complete only while it lives: a zombie has no namespaces.
-pub(crate) fn read_all(pid: u32, host_uid: u32) -> Option<Facts> {
+pub(crate) fn read_all(pid: u32, host_uid: u32, with_arguments: bool) -> Option<Facts> {
     let stat = stat(pid)?;
     let link = |name: &str| {
         let target = fs::read_link(format!("/proc/{pid}/{name}")).ok();
@@ -79,8 +82,17 @@ pub(crate) fn read_all(pid: u32, host_uid: u32) -> Option<Facts> {
         cwd: link("cwd"),
         ns_pids: ns_pids(&read(&format!("/proc/{pid}/status")).unwrap_or_default()),
         inner_uid: inner_uid(&read(&format!("/proc/{pid}/uid_map")).unwrap_or_default(), host_uid),
+        argv: if with_arguments { arguments(pid) } else { vec![] },
         stat,
     })
+}
+
+/// Arguments of a process, as many as an exec record would hold.
+fn arguments(pid: u32) -> Vec<String> {
+    let mut bytes = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    bytes.truncate(limits::ARGV);
+    let whole = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    if whole.is_empty() { vec![] } else { whole.split(|b| *b == 0).map(text).collect() }
 }
 
 /// Namespace inode numbers, as far as the process still has namespaces.
@@ -127,9 +139,8 @@ fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
 /// Name and command line of a process outside the containers (a runtime, `porthole run`'s shell).
 pub(crate) fn outsider(pid: u32) -> Option<(String, String)> {
     let comm = stat(pid)?.comm;
-    let cmdline = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let args: Vec<String> = cmdline.split(|b| *b == 0).skip(1).filter(|a| !a.is_empty()).map(text).collect();
-    let line = if args.is_empty() { comm.clone() } else { format!("{comm} {}", args.join(" ")) };
+    let args = arguments(pid).get(1..).unwrap_or_default().join(" ");
+    let line = if args.is_empty() { comm.clone() } else { format!("{comm} {args}") };
     Some((comm, line))
 }
 
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn this_process_is_described() {
-        let f = read_all(std::process::id(), 0).unwrap();
+        let f = read_all(std::process::id(), 0, true).unwrap();
         assert!(f.ns.mnt.is_some() && f.ns.time.is_some());
         assert_eq!(f.ns_pids.first(), Some(&std::process::id()));
         assert!(Path::new(&f.exe).exists());

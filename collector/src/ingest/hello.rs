@@ -1,6 +1,7 @@
 //! A session's announcement, decoded and copied out of the container's bytes.
 
 use crate::event::text;
+use porthole_common::limits;
 use porthole_common::msgpack::Malformed;
 use porthole_common::record::{Hello as Wire, Record, hello_flags};
 
@@ -21,6 +22,8 @@ pub(crate) struct Hello {
     pub cwd: String,
     pub parent_ring: String,
     pub argv: Vec<String>,
+    /// How many arguments there were.
+    pub argc: u32,
 }
 
 impl Hello {
@@ -35,6 +38,12 @@ impl Hello {
     /// Whether the process is a forked child with the program of its parent.
     pub fn forked(&self) -> bool {
         self.flags & hello_flags::FORKED != 0
+    }
+
+    /// Whether the program has more, or longer, arguments than a hello has room for.
+    pub fn truncated(&self) -> bool {
+        let bytes: usize = self.argv.iter().map(String::len).sum();
+        self.argc as usize > self.argv.len() || bytes + 16 >= limits::HELLO_ARGV
     }
 
     /// Whether the process has announced itself before.
@@ -60,6 +69,7 @@ impl From<Wire<'_>> for Hello {
             cwd: text(h.cwd),
             parent_ring: text(h.parent_ring),
             argv: h.argv.iter().map(text).collect(),
+            argc: h.argc,
         }
     }
 }
@@ -67,7 +77,7 @@ impl From<Wire<'_>> for Hello {
 /// Whether a file name is one that agents give their rings.
 pub(crate) fn valid_ring_name(name: &[u8]) -> bool {
     let letter = |b: &u8| b.is_ascii_digit() || b.is_ascii_lowercase() || *b == b'-';
-    !name.is_empty() && name.len() <= porthole_common::limits::RING_NAME && name.iter().all(letter)
+    !name.is_empty() && name.len() <= limits::RING_NAME && name.iter().all(letter)
 }
 
 #[cfg(test)]

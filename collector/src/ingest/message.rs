@@ -22,8 +22,10 @@ pub(crate) enum Message {
     Registered(Arc<Container>),
     /// The engine adds a process to a container.
     ExecAdded { container: Arc<Container>, file: PathBuf, exec: Exec },
-    /// A ring was opened.
+    /// A ring was opened, or the process behind an open one has become known.
     Opened(Box<Session>),
+    /// A process has no ring of its own: it writes into the one that all share, or not at all.
+    Ringless { container: Arc<Container>, shared: Option<SessionId>, sender: Box<Sender> },
     /// Records of a ring.
     Records(Batch),
     /// A ring has no writer any more and is drained.
@@ -41,14 +43,21 @@ pub(crate) struct Session {
     pub id: SessionId,
     pub container: Arc<Container>,
     pub ring: Arc<Ring>,
-    pub hello: Hello,
-    /// Process on the host that announced it, and what the kernel says of it as far as it still lived.
-    pub pid: Option<u32>,
-    pub facts: Option<Facts>,
-    pub user: Option<Arc<str>>,
-    pub identity: Identity,
+    pub sender: Sender,
     /// From an earlier run of the collector.
     pub saved: Option<Saved>,
+}
+
+/// Who has announced itself.
+pub(crate) struct Sender {
+    pub hello: Hello,
+    /// Process on the host, and what the kernel says of it as far as it still lived.
+    pub pid: Option<u32>,
+    pub facts: Option<Facts>,
+    /// As the host sees it.
+    pub uid: Option<u32>,
+    pub user: Option<Arc<str>>,
+    pub identity: Identity,
     /// Time of the session's start.
     pub time_ns: u64,
 }

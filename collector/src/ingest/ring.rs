@@ -14,6 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 /// An open ring, shared by the stage that reads it and the one that releases what has been written out.
@@ -30,6 +31,8 @@ pub(crate) struct Ring {
     file: File,
     /// Open for writing while there is something to release.
     release: Mutex<Option<File>>,
+    /// What the writers have been told last.
+    released: AtomicU32,
     position: Position,
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let hello_len = word(ring::HELLO_LEN_OFFSET) as usize;
-    if !complete || hello_len == 0 {
+    if !complete || (hello_len == 0 && name != limits::OVERFLOW_RING) {
         return Err(NOT_READY);
     }
     if word(ring::VERSION_OFFSET) != u32::from(porthole_common::WIRE_VERSION) {
@@ -74,6 +77,7 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
         directory: directory.clone(),
         file,
         release: Mutex::new(None),
+        released: AtomicU32::new(0),
         position: Position::default(),
     };
     Ok(Opened { ring, hello })
@@ -143,9 +147,15 @@ impl Ring {
         true
     }
 
-    /// Everything before `reader` is written out: keeps the position, then lets the writers have the room.
+    /// Everything before `reader` is written out: keeps the position, then lets the writers have the room, once it is
+    /// an eighth of the ring. Most rings never get there.
     pub fn release(&self, reader: Reader) {
         self.position.store(reader);
+        let released = self.released.load(Relaxed);
+        if reader.position.wrapping_sub(released) < self.data_len / ring::UNIT as u32 / 8 {
+            return;
+        }
+        self.released.store(reader.position, Relaxed);
         let mut file = lock(&self.release);
         if file.is_none() {
             *file = OpenOptions::new().write(true).open(proc_path(&self.file)).ok();

@@ -2,9 +2,9 @@
 
 use super::containers::{Registered, refill};
 use super::drain::Open;
-use super::facts::{self, Facts};
+use super::facts;
 use super::hello::{Hello, valid_ring_name};
-use super::message::{Message, Session, SessionId};
+use super::message::{Message, Sender, Session, SessionId};
 use super::socket::{self, Packet, Peer};
 use super::{HELLO_DEADLINE, Ingest, MAX_CONNECTIONS, MAX_RINGS, Token, ring};
 use crate::event::Identity;
@@ -101,41 +101,37 @@ impl Ingest {
 
     /// A hello came over the socket.
     fn hello(&mut self, container: u64, connection: &OwnedFd, bytes: &[u8]) {
-        let Some(c) = self.registered(container) else { return };
-        let counters = c.container.clone();
-        let Some(peer) = socket::peer(connection, self.setup.without) else {
-            return counters.counters.refuse("no_peer");
+        let Some(shared) = self.registered(container).map(|c| c.container.clone()) else { return };
+        let announced = match (socket::peer(connection, self.setup.without), Hello::decode(bytes)) {
+            (None, _) => Err("no_peer"),
+            (_, Err(_)) => Err("hello_malformed"),
+            (Some(peer), Ok(hello)) if hello.ring.is_empty() || hello.ring == OVERFLOW_RING => {
+                self.ringless(container, hello, peer)
+            }
+            (Some(peer), Ok(hello)) => self.announce(container, hello, bytes, peer),
         };
-        let hello = match Hello::decode(bytes) {
-            Ok(hello) if valid_ring_name(hello.ring.as_bytes()) && hello.ring != OVERFLOW_RING => hello,
-            _ => return counters.counters.refuse("hello_malformed"),
-        };
-        let known = c.by_name.get(&hello.ring).copied();
-        if let Err(why) = self.announce(container, hello, bytes, peer, known) {
-            counters.counters.refuse(why);
+        if let Err(why) = announced {
+            shared.counters.refuse(why);
             if matches!(why, "hello_owner" | "hello_differs" | "hello_pid" | "ring_linked" | "ring_no_file") {
-                let session = counters.session_prefix().into();
-                self.send(Message::Tampered { container: counters, session, what: why });
+                let session = shared.session_prefix().into();
+                self.send(Message::Tampered { container: shared, session, what: why });
             }
         }
     }
 
-    fn announce(
-        &mut self,
-        container: u64,
-        hello: Hello,
-        bytes: &[u8],
-        peer: Peer,
-        known: Option<SessionId>,
-    ) -> Result<(), Refusal> {
+    fn announce(&mut self, container: u64, hello: Hello, bytes: &[u8], peer: Peer) -> Result<(), Refusal> {
         // What the process, its parent and the ring it wrote to before have said so far comes first.
         self.drain_relatives(container, &hello, peer.pid);
+        let known = self.registered(container).and_then(|c| c.by_name.get(&hello.ring).copied());
         if let Some(session) = known.and_then(|id| self.sessions.get(&id)) {
             return match session.pid {
                 Some(pid) if pid == peer.pid => Ok(()),
                 Some(_) => Err("hello_owner"),
                 None if session.ring.uid != peer.uid => Err("hello_owner"),
-                None => self.identify(container, known, None, hello, peer),
+                None => {
+                    let (sender, pidfd) = self.identify(container, hello, peer)?;
+                    self.open_session(container, known, None, sender, pidfd)
+                }
             };
         }
         let opened = self.open_ring(container, &hello.ring)?;
@@ -145,31 +141,45 @@ impl Ingest {
         if opened.hello != bytes {
             return Err("hello_differs");
         }
-        self.identify(container, None, Some(opened.ring), hello, peer)
+        let (sender, pidfd) = self.identify(container, hello, peer)?;
+        self.open_session(container, None, Some(opened.ring), sender, pidfd)
     }
 
-    /// Asks the kernel who the peer is, and opens the session (or says who an open one belongs to).
-    fn identify(
-        &mut self,
-        container: u64,
-        known: Option<SessionId>,
-        ring: Option<ring::Ring>,
-        hello: Hello,
-        peer: Peer,
-    ) -> Result<(), Refusal> {
-        let facts = facts::read_all(peer.pid, peer.uid);
+    /// A process without a ring of its own.
+    fn ringless(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(), Refusal> {
+        self.drain_relatives(container, &hello, peer.pid);
+        let (sender, pidfd) = self.identify(container, hello, peer)?;
+        let c = self.registered(container).ok_or("no_container")?;
+        let session = c.by_name.get(OVERFLOW_RING).copied().filter(|_| !sender.hello.ring.is_empty());
+        let shared = c.container.clone();
+        if let (Some(pid), Some(facts)) = (sender.pid, &sender.facts) {
+            self.watch_process(container, pid, Some(facts.stat.start_ticks), pidfd, None, false);
+        }
+        self.send(Message::Ringless { container: shared, shared: session, sender: Box::new(sender) });
+        Ok(())
+    }
+
+    /// Asks the kernel who the peer is.
+    fn identify(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(Sender, Option<OwnedFd>), Refusal> {
+        let facts = facts::read_all(peer.pid, peer.uid, hello.truncated() || hello.forked());
         if facts.as_ref().is_some_and(|f| !f.ns_pids.is_empty() && !f.ns_pids.contains(&hello.pid)) {
             return Err("hello_pid");
         }
         // Still the same process after all was read? Then the number was not given to another one meanwhile.
         let same = match &peer.pidfd {
             Some(fd) => !readable(fd),
-            None => facts.as_ref().is_some_and(|f| facts::stat(peer.pid).is_some_and(|s| s == f.stat)),
+            None => facts.as_ref().is_some_and(|f| {
+                facts::stat(peer.pid).is_some_and(|s| s.start_ticks == f.stat.start_ticks && s.state != b'Z')
+            }),
         };
         let complete = facts.as_ref().is_some_and(|f| f.ns.mnt.is_some());
         let identity = if same && complete { Identity::Verified } else { Identity::Inherited };
-        let known_by = Some((peer.pid, facts, peer.pidfd));
-        self.open_session(container, known, ring, hello, identity, known_by)
+        let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
+        let c = self.registered_mut(container).ok_or("no_container")?;
+        let inner_uid = facts.as_ref().map_or(hello.euid, |f| f.inner_uid);
+        let user = c.users.name(inner_uid, Instant::now());
+        let (pid, uid) = (Some(peer.pid), Some(peer.uid));
+        Ok((Sender { hello, pid, facts, uid, user, identity, time_ns }, peer.pidfd))
     }
 
     /// Opens the session of a ring, or tells more of one that is open.
@@ -178,52 +188,49 @@ impl Ingest {
         container: u64,
         known: Option<SessionId>,
         ring: Option<ring::Ring>,
-        hello: Hello,
-        identity: Identity,
-        process: Option<(u32, Option<Facts>, Option<OwnedFd>)>,
+        sender: Sender,
+        mut pidfd: Option<OwnedFd>,
     ) -> Result<(), Refusal> {
         let now = Instant::now();
         let id = match known {
             Some(id) => id,
             None => self.id(),
         };
-        let (pid, facts, pidfd) = match process {
-            Some((pid, facts, pidfd)) => (Some(pid), facts, pidfd),
-            None => (None, None, None),
-        };
-        let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
         let c = self.registered_mut(container).ok_or("no_container")?;
-        let inner_uid = facts.as_ref().map_or(hello.euid, |f| f.inner_uid);
-        let user = c.users.name(inner_uid, now);
         let shared = c.container.clone();
         let mut saved = None;
         if let Some(mut ring) = ring {
-            let resumed = match Position::open(shared.dir.root(), &ring.name, ring.inode) {
-                Ok((position, resumed)) => {
-                    ring.keep_position(position);
-                    resumed
-                }
-                Err(_) => {
-                    shared.counters.refuse("position_unwritable");
-                    Default::default()
-                }
-            };
+            let (position, resumed) = Position::open(shared.dir.root(), &ring.name, ring.inode);
+            ring.keep_position(position);
             saved = resumed.saved;
             c.by_name.insert(ring.name.clone(), id);
             Counters::count(&shared.counters.sessions_open);
             Counters::count(&shared.counters.sessions_total);
-            let mut open = Open::new(container, shared.clone(), Arc::new(ring), resumed.reader, hello.clock, now);
-            open.pid = pid;
+            let clock = sender.hello.clock;
+            let open = Open::new(container, shared.clone(), Arc::new(ring), resumed.reader, clock, now);
             self.sessions.insert(id, open);
         }
-        let open = self.sessions.get_mut(&id).ok_or("no_container")?;
-        open.pid = open.pid.or(pid);
-        let ring = open.ring.clone();
-        if let Some(pid) = pid {
-            self.watch_process(container, pid, facts.as_ref().map(|f| f.stat.start_ticks), pidfd, id, hello.forked());
+        // A process that an earlier collector has verified is the same if it was started at the same time.
+        let of_saved = saved.as_ref().and_then(|s| Some((s.process.pid?, s.start_ticks?)));
+        let alive = of_saved.filter(|(pid, start)| facts::stat(*pid).is_some_and(|s| s.start_ticks == *start));
+        let mut watch = sender.pid.map(|pid| (pid, sender.facts.as_ref().map(|f| f.stat.start_ticks)));
+        if let (None, Some((pid, start))) = (watch, alive) {
+            watch = Some((pid, Some(start)));
+            pidfd = if self.setup.without.pidfd { None } else { sys::pidfd_open(pid).ok() };
         }
-        let session = Session { id, container: shared, ring, hello, pid, facts, user, identity, saved, time_ns };
-        self.send(Message::Opened(Box::new(session)));
+        let open = self.sessions.get_mut(&id).ok_or("no_container")?;
+        open.pid = open.pid.or(watch.map(|w| w.0));
+        let ring = open.ring.clone();
+        let forked = sender.hello.forked();
+        self.send(Message::Opened(Box::new(Session { id, container: shared.clone(), ring, sender, saved })));
+        if let Some((pid, start)) = watch {
+            self.watch_process(container, pid, start, pidfd, Some(id), forked);
+        } else if let Some((pid, _)) = of_saved {
+            // It has ended while no collector ran: its last words come first.
+            self.drain(id, now);
+            self.send(Message::Exited { container: shared, pid, status: None });
+            self.check_over(id, now);
+        }
         self.look_soon(id, now);
         Ok(())
     }
@@ -236,7 +243,7 @@ impl Ingest {
         pid: u32,
         start_ticks: Option<u64>,
         pidfd: Option<OwnedFd>,
-        session: SessionId,
+        session: Option<SessionId>,
         forked: bool,
     ) {
         let token = self.id();
@@ -246,10 +253,11 @@ impl Ingest {
         if same {
             if let Some(p) = c.processes.get_mut(&pid) {
                 older.clone_from(&p.sessions);
-                p.sessions.push(session);
+                p.sessions.extend(session);
             }
         } else {
-            let replaced = c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions: vec![session] });
+            let replaced =
+                c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions: session.into_iter().collect() });
             let fd = c.processes.get(&pid).and_then(|p| p.pidfd.as_ref());
             if let Some(fd) = fd {
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Pidfd(token).pack());
@@ -378,7 +386,10 @@ impl Ingest {
         match (opened, hello) {
             (Ok(opened), Ok(hello)) => {
                 let identity = if shared_ring { Identity::Claimed } else { Identity::Inherited };
-                let _ = self.open_session(container, None, Some(opened.ring), hello, identity, None);
+                let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
+                let uid = Some(opened.ring.uid).filter(|_| !shared_ring);
+                let sender = Sender { hello, pid: None, facts: None, uid, user: None, identity, time_ns };
+                let _ = self.open_session(container, None, Some(opened.ring), sender, None);
             }
             (_, Err(why)) if why == ring::NOT_READY && awaiting.tries < TRIES => {
                 awaiting.tries += 1;
@@ -439,6 +450,7 @@ impl Ingest {
         let mut ids: Vec<SessionId> =
             [pid, parent].iter().filter_map(|p| c.processes.get(p)).flat_map(|p| p.sessions.iter().copied()).collect();
         ids.extend(c.by_name.get(&hello.parent_ring));
+        ids.extend(c.by_name.get(OVERFLOW_RING));
         ids.dedup();
         for id in ids {
             self.drain(id, now);

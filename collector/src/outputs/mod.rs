@@ -7,12 +7,15 @@ use crate::cleanup;
 use crate::container::Container;
 use crate::event::Event;
 use crate::ingest::ring::Ring;
+use crate::pace::Pace;
 use crate::pipeline::Publish;
-use crate::positions::Saved;
-use crossbeam_channel::Receiver;
+use crate::positions::{Saved, YOUNG};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use porthole_common::ring::reader::Reader;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 pub(crate) use writer::Writer;
 
 /// What the tag stage hands on, in order.
@@ -37,7 +40,14 @@ const BATCHES: usize = 64;
 
 /// Runs until the tag stage has gone away.
 pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Option<&Arc<dyn Publish>>) {
-    while let Ok(mut batch) = rx.recv() {
+    let mut pace = Pace::new();
+    let mut young: VecDeque<(Instant, Arc<Ring>)> = VecDeque::new();
+    loop {
+        let mut batch = match pace.receive(rx, young.front().map(|y| y.0)) {
+            Ok(batch) => batch,
+            Err(RecvTimeoutError::Timeout) => vec![],
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         batch.extend(rx.try_iter().take(BATCHES).flatten());
         let events = || {
             batch.iter().filter_map(|o| match o {
@@ -51,8 +61,15 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
         if let Some(hub) = hub {
             events().for_each(|event| hub.publish(event));
         }
+        let now = Instant::now();
         for output in batch {
+            if let Output::Save(ring, _) = &output {
+                young.push_back((now + YOUNG, ring.clone()));
+            }
             settle(output);
+        }
+        while let Some((_, ring)) = young.pop_front_if(|y| y.0 <= now) {
+            ring.position().grow_up();
         }
     }
 }
@@ -62,7 +79,7 @@ fn settle(output: Output) {
     match output {
         Output::Event(_) => {}
         Output::Release(ring, reader) => ring.release(reader),
-        Output::Save(ring, saved) => ring.position().save(&saved),
+        Output::Save(ring, saved) => ring.position().save(*saved),
         Output::Remove(ring) => ring.remove(),
         Output::Started(container) => cleanup::mark_started(&container.dir),
         Output::Consumed(file) => {

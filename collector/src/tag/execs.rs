@@ -1,15 +1,23 @@
 //! Execs: told once their outcome is known, with the new program's description.
 
 use super::pending::{HELLO_WAIT, Image, MAX, Pending, WAIT, evt_type, image};
-use super::process::Person;
+use super::process::{Person, set_arguments, whole_arguments};
 use super::{Draft, Tagger, paths};
 use crate::container::Container;
 use crate::event::{Source, Value, text};
+use crate::ingest::hello::Hello;
 use crate::ingest::message::SessionId;
 use crate::loss::Counters;
 use porthole_common::record::{Exec, ExecFailed, Target};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// A program that runs, and through which session it is known.
+pub(super) struct Start {
+    pub session: Arc<str>,
+    pub source: Source,
+    pub own: Person,
+}
 
 impl Tagger {
     /// An exec record: waits for its outcome, unless it brings it along.
@@ -77,38 +85,64 @@ impl Tagger {
     /// Looks for the exec that has started a new session's program, and tells it. Whether there is one.
     pub(super) fn meet(&mut self, id: SessionId) -> bool {
         let Some(t) = self.sessions.get(&id) else { return false };
-        let (own, parent_vpid) = (t.own.clone(), t.hello.ppid);
-        let (vpid, pid, parent) = (t.hello.pid, own.process.pid, own.process.ppid);
-        let container = t.container.clone();
-        let Some(followed) = self.containers.get_mut(&container.key) else { return false };
-        // A process that has executed something itself comes before one that some parent has started.
-        let matching = |own_image: bool| {
-            let pending = &followed.pending;
-            pending.iter().position(|p| {
-                (p.image == Image::Own) == own_image && p.session != id && p.started(vpid, pid, parent, parent_vpid)
-            })
-        };
-        let Some(at) = matching(true).or_else(|| matching(false)) else { return false };
-        let pending = followed.pending.remove(at);
-        let own = own.after(&pending.caller, pending.image == Image::Own);
+        let (key, hello, own) = (t.container.key.clone(), t.hello.clone(), t.own.clone());
+        let Some(own) = self.start_of(&key, Some(id), &hello, &own) else { return false };
         if let Some(t) = self.sessions.get_mut(&id) {
-            t.own = own.clone();
+            t.own = own;
         }
         self.introduce(id);
-        if !pending.told {
-            self.tell(&container, &pending, own, 0);
-            self.decided(pending.session);
-        }
         true
     }
 
-    /// A program without an exec record. `entry`: it comes from outside the container, started by the runtime.
+    /// Looks for the exec that has started a program, and tells it. The process with what the exec knows of it.
+    pub(super) fn start_of(
+        &mut self,
+        container: &str,
+        session: Option<SessionId>,
+        hello: &Hello,
+        own: &Person,
+    ) -> Option<Person> {
+        let followed = self.containers.get_mut(container)?;
+        let (pid, parent) = (own.process.pid, own.process.ppid);
+        // A process that has executed something itself comes before one that some parent has started.
+        let matching = |own_image: bool| {
+            followed.pending.iter().position(|p| {
+                let other = session != Some(p.session);
+                (p.image == Image::Own) == own_image && other && p.started(hello.pid, pid, parent, hello.ppid)
+            })
+        };
+        let at = matching(true).or_else(|| matching(false))?;
+        let pending = followed.pending.remove(at);
+        let container = followed.container.clone();
+        let mut own = own.after(&pending.caller, pending.image == Image::Own);
+        if let Some(argv) = whole_arguments(hello, &pending.path, &pending.resolved, &pending.argv) {
+            set_arguments(Arc::make_mut(&mut own.process), &argv);
+        }
+        if !pending.told {
+            self.tell(&container, &pending, own.clone(), 0);
+            self.decided(pending.session);
+        }
+        Some(own)
+    }
+
+    /// A session's program without an exec record. `entry`: it comes from outside the container, from the runtime.
     pub(super) fn enter(&mut self, id: SessionId, time_ns: u64, entry: bool) {
         let Some(t) = self.sessions.get(&id) else { return };
-        let (container, own, source) = (t.container.clone(), t.own.clone(), t.source);
-        let (session, argv) = (t.ring.session.clone(), t.hello.argv.clone());
+        let (container, argv) = (t.container.clone(), t.hello.argv.clone());
+        let start = Start { session: t.ring.session.clone(), source: t.source, own: t.own.clone() };
+        self.tell_start(&container, start, &argv, time_ns, entry);
+    }
+
+    pub(super) fn tell_start(
+        &mut self,
+        container: &Arc<Container>,
+        start: Start,
+        argv: &[String],
+        time_ns: u64,
+        entry: bool,
+    ) {
         let Some(followed) = self.containers.get_mut(&container.key) else { return };
-        let mut args = argv.clone();
+        let mut args = argv.to_vec();
         if entry {
             if let Some(at) = followed.added.iter().position(|a| *a == argv) {
                 followed.added.remove(at);
@@ -118,6 +152,7 @@ impl Tagger {
             followed.entered = true;
         }
         Counters::count(&container.counters.execs);
+        let Start { session, source, own } = start;
         let draft = Draft {
             evt_type: "execve",
             time_ns,
@@ -129,7 +164,7 @@ impl Tagger {
             session,
             seq: None,
         };
-        self.emit(&container, draft);
+        self.emit(container, draft);
     }
 
     pub(super) fn expire_pending(&mut self, now: Instant) {

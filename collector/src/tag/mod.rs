@@ -16,6 +16,7 @@ use crate::event::{Event, Identity, Namespaces, Process, Source, Value};
 use crate::ingest::facts;
 use crate::ingest::message::{Message, SessionId};
 use crate::outputs::Output;
+use crate::pace::Pace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use pending::Pending;
 use sessions::Tracked;
@@ -91,16 +92,11 @@ impl Tagger {
 
     /// Runs until ingest has gone away; then nothing waits any longer for what may still come.
     pub fn run(mut self, rx: &Receiver<Message>) {
+        let mut pace = Pace::new();
         loop {
             let now = Instant::now();
-            let message = match self.next_deadline() {
-                _ if !self.out.is_empty() => rx.try_recv().map_err(|e| match e {
-                    crossbeam_channel::TryRecvError::Empty => RecvTimeoutError::Timeout,
-                    crossbeam_channel::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                }),
-                Some(at) => rx.recv_timeout(at.saturating_duration_since(now)),
-                None => rx.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let deadline = if self.out.is_empty() { self.next_deadline() } else { Some(now) };
+            let message = pace.receive(rx, deadline);
             match message {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
@@ -121,6 +117,7 @@ impl Tagger {
             Message::Registered(container) => self.registered(container),
             Message::ExecAdded { container, file, exec } => self.exec_added(&container, file, exec),
             Message::Opened(session) => self.opened(*session),
+            Message::Ringless { container, shared, sender } => self.ringless(&container, shared, &sender),
             Message::Records(batch) => self.batch(batch),
             Message::Over(id) => self.over(id),
             Message::Exited { container, pid, status } => self.exited(&container, pid, status),

@@ -2,7 +2,8 @@
 
 use super::paths;
 use crate::event::{Identity, Process};
-use crate::ingest::message::Session;
+use crate::ingest::hello::Hello;
+use crate::ingest::message::Sender;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -111,45 +112,84 @@ impl Person {
         person
     }
 
-    /// What a fork hands down.
-    pub fn inherit(&mut self, parent: &Person) {
-        self.directories.clone_from(&parent.directories);
+    /// A forked process: its program is the one of `before`, as the ring that it wrote to so far knew it.
+    pub fn forked_from(&mut self, before: &Person) {
+        self.directories.clone_from(&before.directories);
+        self.exit_status = before.exit_status;
+        let (process, old) = (Arc::make_mut(&mut self.process), &before.process);
+        if process.name.is_empty() {
+            process.name = old.name.clone();
+        }
+        if process.exepath.is_empty() {
+            process.exepath = old.exepath.clone();
+        }
+        if process.cwd.is_empty() {
+            process.cwd = old.cwd.clone();
+        }
+        process.ppid = process.ppid.or(old.ppid);
+        process.tty = process.tty.or(old.tty);
+        (process.exe, process.args) = (old.exe.clone(), old.args.clone());
+        process.cmdline = command_line(&process.name, &process.args);
+        (process.pname, process.pcmdline) = (old.pname.clone(), old.pcmdline.clone());
+    }
+
+    /// The process behind an open session has become known: what was learnt of it so far stays.
+    pub fn learnt_from(&mut self, before: &Person) {
+        self.directories.clone_from(&before.directories);
+        self.exit_status = before.exit_status;
     }
 }
 
-/// The process of a new session. Parent and namespaces are the caller's to add.
-pub(crate) fn of_session(session: &Session) -> Person {
-    let (hello, facts) = (&session.hello, session.facts.as_ref());
+/// The process that has announced itself. Parent and namespaces are the caller's to add.
+pub(super) fn of_sender(sender: &Sender) -> Person {
+    let (hello, facts) = (&sender.hello, sender.facts.as_ref());
     let of_kernel = |text: Option<&str>, claim: &str| match text {
         Some(t) if !t.is_empty() => t.to_owned(),
         _ => claim.to_owned(),
     };
     let cwd = of_kernel(facts.map(|f| f.cwd.as_str()), &hello.cwd);
-    let claimed_exe = paths::resolve(&cwd, &hello.execfn);
+    let claimed_exe = if hello.execfn.is_empty() { String::new() } else { paths::resolve(&cwd, &hello.execfn) };
     let mut process = Process {
-        pid: session.pid,
+        pid: sender.pid,
         vpid: Some(hello.pid).filter(|p| *p != 0),
         ppid: facts.map(|f| f.stat.ppid),
         name: of_kernel(facts.map(|f| f.stat.comm.as_str()), paths::comm(&hello.execfn)).into(),
         exepath: of_kernel(facts.map(|f| f.exe.as_str()), &claimed_exe).into(),
         cwd: paths::with_slash(&cwd).into(),
         tty: facts.map(|f| f.stat.tty),
-        uid: Some(session.ring.uid),
-        user: session.user.clone(),
+        uid: sender.uid,
+        user: sender.user.clone(),
         ns: facts.map(|f| f.ns).unwrap_or_default(),
         ..Default::default()
     };
-    set_arguments(&mut process, &hello.argv);
+    let argv = facts.map(|f| &f.argv).filter(|a| !a.is_empty()).unwrap_or(&hello.argv);
+    set_arguments(&mut process, argv);
     let start_ticks = facts.map(|f| f.stat.start_ticks);
-    Person { start_ticks, ..Person::new(process, session.identity) }
+    Person { start_ticks, ..Person::new(process, sender.identity) }
 }
 
-fn set_arguments(process: &mut Process, argv: &[String]) {
+/// The whole argument list of a program whose hello had no room for it, from the exec that has started it. The kernel
+/// puts a script's interpreter before the script: what the hello has up to the script's path stays.
+pub(super) fn whole_arguments(hello: &Hello, path: &str, resolved: &str, argv: &[String]) -> Option<Vec<String>> {
+    if !hello.truncated() || argv.is_empty() {
+        return None;
+    }
+    if hello.argv.first() == argv.first() && hello.argv.get(1) == argv.get(1) {
+        return Some(argv.to_vec());
+    }
+    let script = hello.argv.iter().position(|a| a == path || a == resolved)?;
+    Some([&hello.argv[..=script], &argv[1..]].concat())
+}
+
+pub(super) fn set_arguments(process: &mut Process, argv: &[String]) {
     process.exe = argv.first().map_or("", String::as_str).into();
     let args = argv.get(1..).unwrap_or_default().join(" ");
-    let line = if args.is_empty() { process.name.to_string() } else { format!("{} {args}", process.name) };
-    process.cmdline = line.into();
+    process.cmdline = command_line(&process.name, &args);
     process.args = args.into();
+}
+
+fn command_line(name: &str, args: &str) -> Arc<str> {
+    if args.is_empty() { name.into() } else { format!("{name} {args}").into() }
 }
 
 #[cfg(test)]
@@ -181,6 +221,19 @@ mod tests {
         assert_eq!(&*p.process.cmdline, "server-with-a-l -v");
         assert_eq!((&*p.process.exe, &*p.process.args), ("server", "-v"));
         assert_eq!(p.process.pid, Some(100));
+    }
+
+    #[test]
+    fn long_arguments_come_from_the_exec() {
+        let words = |w: &[&str]| w.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let argv = words(&["x", "a", "b", "c"]);
+        let hello = |kept: &[&str], argc| Hello { argv: words(kept), argc, ..Default::default() };
+        let whole = |h: &Hello| whole_arguments(h, "x", "/bin/x", &argv);
+        assert_eq!(whole(&hello(&["x", "a"], 2)), None, "nothing is missing");
+        assert_eq!(whole(&hello(&["x", "a"], 4)), Some(argv.clone()));
+        let script = whole(&hello(&["/bin/sh", "/bin/x", "a"], 5));
+        assert_eq!(script, Some(words(&["/bin/sh", "/bin/x", "a", "b", "c"])));
+        assert_eq!(whole(&hello(&["other"], 9)), None);
     }
 
     #[test]

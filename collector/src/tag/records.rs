@@ -35,8 +35,8 @@ impl Tagger {
     fn record(&mut self, id: SessionId, sequence: u32, vpid: u32, time_ns: u64, record: &Record) {
         let Some(mut person) = self.person(id, vpid) else { return };
         let Some(t) = self.sessions.get(&id) else { return };
-        let (musl, counters) = (t.musl, t.container.clone());
-        let counters = &counters.counters;
+        let (musl, container) = (t.musl, t.container.clone());
+        let counters = &container.counters;
         let (evt_type, rawres, fields) = match record {
             Record::Exec(exec) => {
                 self.put_back(id, vpid, person.clone());
@@ -70,11 +70,8 @@ impl Tagger {
             }
             Record::Exit(Exit { status, .. }) => {
                 person.exit_status = Some(*status);
-                let watched =
-                    self.sessions.get(&id).is_some_and(|t| t.own.process.pid.is_some()) && person.process.pid.is_some();
-                if watched {
-                    self.put_back(id, vpid, person);
-                    return self.update_known(id);
+                if self.will_end(&container.key, person.process.pid, *status) {
+                    return self.put_back(id, vpid, person);
                 }
                 // No pidfd watches this process: its own word is all there will be.
                 let code = i64::from(*status & 0xff);

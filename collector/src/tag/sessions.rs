@@ -1,12 +1,13 @@
 //! Sessions: whose records a ring holds, and in which order they may be told.
 
+use super::execs::Start;
 use super::pending::WAIT;
 use super::process::{self, Person};
 use super::{Draft, Known, Tagger};
 use crate::container::Container;
 use crate::event::{Identity, Source};
 use crate::ingest::hello::Hello;
-use crate::ingest::message::{Batch, Session, SessionId};
+use crate::ingest::message::{Batch, Sender, Session, SessionId};
 use crate::ingest::{facts, ring::Ring};
 use crate::loss::Counters;
 use crate::outputs::Output;
@@ -20,6 +21,8 @@ use std::time::Instant;
 
 /// Pids beside its own that one ring's records may name and that are remembered.
 const MAX_OTHERS: usize = 1024;
+/// Processes of one container that are told apart when they are counted.
+const MAX_SEEN: usize = 100_000;
 
 /// A session as this stage follows it.
 pub(super) struct Tracked {
@@ -53,14 +56,15 @@ struct Held {
 impl Tagger {
     /// A ring was opened, or the process behind an open one has become known.
     pub(super) fn opened(&mut self, session: Session) {
-        let mut own = process::of_session(&session);
+        let mut own = process::of_sender(&session.sender);
         if let Some(tracked) = self.sessions.get_mut(&session.id) {
-            own.inherit(&tracked.own);
+            own.learnt_from(&tracked.own);
             tracked.own = own;
+            self.complete(session.id);
             return self.introduce(session.id);
         }
         let Some(followed) = self.containers.get_mut(&session.container.key) else { return };
-        if session.identity == Identity::Verified && followed.ns.is_none() {
+        if session.sender.identity == Identity::Verified && followed.ns.is_none() {
             followed.ns = Some(own.process.ns);
         }
         let shared = session.ring.name == OVERFLOW_RING;
@@ -69,13 +73,14 @@ impl Tagger {
             own = Person::new(saved.process, saved.identity);
             own.start_ticks = saved.start_ticks;
         }
-        let Session { id, container, ring, hello, time_ns, .. } = session;
+        let Session { id, container, ring, sender, .. } = session;
+        let hello = sender.hello;
         let tracked = Tracked {
             container,
             ring,
             own,
             others: HashMap::new(),
-            source: if hello.depth == 2 { Source::Sites } else { Source::Symbols },
+            source: source(&hello),
             musl: hello.libc == Libc::Musl as u8,
             shared,
             held: None,
@@ -89,21 +94,70 @@ impl Tagger {
         if shared {
             return;
         }
-        if !resumed {
-            self.complete(id);
+        if resumed {
+            return self.introduce(id);
         }
+        self.complete(id);
         self.introduce(id);
-        if !resumed {
-            self.place(id, time_ns);
+        self.place(id, sender.time_ns);
+    }
+
+    /// A process without a ring of its own: its exec is told at once; its records, if any, come through the shared
+    /// ring.
+    pub(super) fn ringless(&mut self, container: &Arc<Container>, shared: Option<SessionId>, sender: &Sender) {
+        let own = self.related(&container.key, process::of_sender(sender), None);
+        let session = shared.and_then(|id| self.sessions.get(&id)).map(|t| t.ring.session.clone());
+        let session = session.unwrap_or_else(|| container.session_prefix().into());
+        self.acquaint(container, &own, &session);
+        let own = match self.start_of(&container.key, None, &sender.hello, &own) {
+            Some(started) => started,
+            None => {
+                let entry = sender.hello.ppid == 0;
+                let start = Start { session: session.clone(), source: source(&sender.hello), own: own.clone() };
+                self.tell_start(container, start, &sender.hello.argv, sender.time_ns, entry);
+                own
+            }
+        };
+        self.acquaint(container, &own, &session);
+        if let Some(t) = shared.and_then(|id| self.sessions.get_mut(&id)) {
+            if t.others.len() < MAX_OTHERS {
+                // Whoever writes a record into the shared ring may name any pid.
+                let mut claimed = own;
+                claimed.identity = Some(Identity::Claimed);
+                t.others.insert(sender.hello.pid, claimed);
+            }
+            return;
         }
+        let draft = Draft {
+            evt_type: "porthole.blindspot",
+            time_ns: sender.time_ns,
+            rawres: None,
+            fields: vec![("porthole.reason", "no_ring".into())],
+            source: Source::Host,
+            identity: own.identity(),
+            process: Some(own.process),
+            session,
+            seq: None,
+        };
+        self.emit(container, draft);
     }
 
     /// Adds to a session's process what its parent and its container tell.
     fn complete(&mut self, id: SessionId) {
         let before = self.before_fork(id);
         let Some(t) = self.sessions.get(&id) else { return };
-        let Some(followed) = self.containers.get(&t.container.key) else { return };
-        let mut own = t.own.clone();
+        let own = self.related(&t.container.key, t.own.clone(), before.as_ref());
+        if let Some(t) = self.sessions.get_mut(&id) {
+            t.own = own;
+        }
+    }
+
+    /// A process with what its parent and its container tell of it.
+    fn related(&self, container: &str, mut own: Person, before: Option<&Person>) -> Person {
+        let Some(followed) = self.containers.get(container) else { return own };
+        if let Some(before) = before {
+            own.forked_from(before);
+        }
         let process = Arc::make_mut(&mut own.process);
         if process.ns.mnt.is_none() {
             let parent = process.ppid.and_then(|p| followed.known.get(&p)).map(|k| k.process.ns);
@@ -114,7 +168,7 @@ impl Tagger {
                 process.pname = Some(parent.process.name.clone());
                 process.pcmdline = Some(parent.process.cmdline.clone());
             }
-            Some((pid, None)) if pid != 0 => {
+            Some((pid, None)) if pid != 0 && process.pname.is_none() => {
                 if let Some((name, line)) = facts::outsider(pid) {
                     process.pname = Some(name.into());
                     process.pcmdline = Some(line.into());
@@ -122,13 +176,7 @@ impl Tagger {
             }
             _ => {}
         }
-        if let Some(before) = before {
-            own.inherit(&before);
-            own.exit_status = before.exit_status;
-        }
-        if let Some(t) = self.sessions.get_mut(&id) {
-            t.own = own;
-        }
+        own
     }
 
     /// The process of a forked session as its parent's ring knew it.
@@ -136,24 +184,29 @@ impl Tagger {
         let t = self.sessions.get(&id).filter(|t| t.hello.forked())?;
         let (key, ring, pid) = (t.container.key.clone(), t.hello.parent_ring.clone(), t.hello.pid);
         let parent = self.sessions.values_mut().find(|p| p.container.key == key && p.ring.name == ring)?;
-        parent.others.remove(&pid).or_else(|| Some(parent.own.clone()))
+        parent.others.remove(&pid).or_else(|| Some(parent.own.child(pid, None)))
     }
 
-    /// Makes the session's process findable, and keeps what a restarted collector must know.
+    /// Makes the session's process findable.
     pub(super) fn introduce(&mut self, id: SessionId) {
         let Some(t) = self.sessions.get(&id) else { return };
-        let Some(followed) = self.containers.get_mut(&t.container.key) else { return };
-        if let Some(pid) = t.own.process.pid {
+        let (container, own, session) = (t.container.clone(), t.own.clone(), t.ring.session.clone());
+        self.acquaint(&container, &own, &session);
+    }
+
+    fn acquaint(&mut self, container: &Arc<Container>, own: &Person, session: &Arc<str>) {
+        let Some(followed) = self.containers.get_mut(&container.key) else { return };
+        if let Some(pid) = own.process.pid {
             let known = Known {
-                session: t.ring.session.clone(),
-                process: t.own.process.clone(),
-                identity: t.own.identity(),
-                exit_status: t.own.exit_status,
+                session: session.clone(),
+                process: own.process.clone(),
+                identity: own.identity(),
+                exit_status: own.exit_status,
             };
             followed.known.insert(pid, known);
         }
-        if followed.seen.len() < 100_000 && t.own.process.vpid.is_some_and(|vpid| followed.seen.insert(vpid)) {
-            Counters::count(&t.container.counters.processes);
+        if followed.seen.len() < MAX_SEEN && own.process.vpid.is_some_and(|vpid| followed.seen.insert(vpid)) {
+            Counters::count(&container.counters.processes);
         }
     }
 
@@ -290,7 +343,15 @@ impl Tagger {
         self.emit(container, draft);
     }
 
-    /// Forgets a process that has changed while no session of it is at hand.
+    /// A process has given its exit status. Whether its end will be told when the kernel announces it.
+    pub(super) fn will_end(&mut self, container: &str, pid: Option<u32>, status: i32) -> bool {
+        let Some(followed) = self.containers.get_mut(container) else { return false };
+        let Some(known) = pid.and_then(|pid| followed.known.get_mut(&pid)) else { return false };
+        known.exit_status = Some(status);
+        true
+    }
+
+    /// The session's process has changed.
     pub(super) fn update_known(&mut self, id: SessionId) {
         let Some(t) = self.sessions.get(&id) else { return };
         let Some(followed) = self.containers.get_mut(&t.container.key) else { return };
@@ -375,6 +436,10 @@ impl Tagger {
             self.unhold(id);
         }
     }
+}
+
+fn source(hello: &Hello) -> Source {
+    if hello.depth == 2 { Source::Sites } else { Source::Symbols }
 }
 
 /// `evt.arg.status` and what follows from it: the kernel's word, else the status that the process gave itself.

@@ -1,0 +1,164 @@
+//! What a container may try: refused or bounded, counted, and without effect on others.
+
+mod support;
+
+use nix::sys::stat::Mode;
+use porthole_common::limits::{HELLO, RING_HEADER};
+use porthole_common::ring::HEAD_OFFSET;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, chown, symlink};
+use std::time::{Duration, Instant};
+use support::{Registered, Ring, State, hello, of_type};
+
+/// Waits until this much has been refused for that reason.
+fn refused(pipeline: &porthole_collector::pipeline::Pipeline, reason: &str, at_least: u64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let status = pipeline.status();
+        if status.refused.get(reason).is_some_and(|n| *n >= at_least) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{reason}: {:?}", status.refused);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A well-behaved process in a container still gets its records through.
+fn still_works(state: &State, c: &Registered, name: &str) {
+    let ring = c.ring(name);
+    c.send(&ring.hello);
+    let path = format!("/fine/{name}");
+    ring.open(&path, 3);
+    state.wait(&path, |l| of_type(l, "openat").iter().any(|o| o["fd.name"] == *path));
+}
+
+#[test]
+fn bad_hellos_are_refused_and_counted() {
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("bad-hellos");
+    c.listening();
+    let good = hello("r", |_| {});
+    c.send(b"garbage");
+    c.send(&vec![0xff; HELLO + 1000]);
+    c.send(&good[..good.len() - 3]);
+    c.send(&hello("../../container.json", |_| {}));
+    drop(c.connect().unwrap());
+    refused(&pipeline, "hello_malformed", 4);
+    let silent: Vec<_> = (0..100).map(|_| c.connect().unwrap()).collect();
+    refused(&pipeline, "hello_late", 60);
+    drop(silent);
+    c.send(&hello("no-such-ring", |_| {}));
+    refused(&pipeline, "ring_gone", 1);
+    still_works(&state, &c, "good");
+    pipeline.stop();
+}
+
+#[test]
+fn only_the_owner_of_a_ring_can_announce_it() {
+    if !nix::unistd::geteuid().is_root() {
+        return support_skip("needs root to give a file away");
+    }
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("owners");
+    c.listening();
+    let foreign = c.ring("foreign");
+    chown(&foreign.path, Some(12345), None).unwrap();
+    c.send(&foreign.hello);
+    refused(&pipeline, "hello_owner", 1);
+    let other = c.ring("other");
+    c.send(&hello("other", |h| h.execfn = b"/bin/forged"));
+    refused(&pipeline, "hello_differs", 1);
+    let pid = Ring::make(&c.dir.rings(), "pid", &hello("pid", |h| h.pid = 1));
+    c.send(&pid.hello);
+    refused(&pipeline, "hello_pid", 1);
+    let lines = state.wait("tampering", |l| of_type(l, "porthole.tamper").len() >= 3);
+    let reasons: Vec<_> = of_type(&lines, "porthole.tamper").iter().map(|l| l["porthole.reason"].clone()).collect();
+    assert_eq!(reasons, ["hello_owner", "hello_differs", "hello_pid"]);
+    drop(other);
+    pipeline.stop();
+}
+
+#[test]
+fn only_plain_files_are_opened() {
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("files");
+    c.listening();
+    let rings = c.dir.rings();
+    symlink("/etc/shadow", rings.join("link")).unwrap();
+    nix::unistd::mkfifo(&rings.join("fifo"), Mode::from_bits_truncate(0o666)).unwrap();
+    fs::create_dir(rings.join("dir")).unwrap();
+    refused(&pipeline, "ring_no_file", 3);
+    let real = c.ring("real");
+    fs::hard_link(&real.path, rings.join("second-name")).unwrap();
+    refused(&pipeline, "ring_linked", 1);
+    fs::write(rings.join("UPPER.case"), "x").unwrap();
+    refused(&pipeline, "ring_name", 1);
+    let cut = c.ring("cut");
+    cut.file.set_len((RING_HEADER + 100) as u64).unwrap();
+    c.send(&cut.hello);
+    refused(&pipeline, "ring_size", 1);
+    still_works(&state, &c, "good");
+    pipeline.stop();
+}
+
+#[test]
+fn a_ring_that_is_cut_or_scribbled_over_harms_itself_only() {
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("scribble");
+    c.listening();
+    let scribbled = c.ring("scribbled");
+    c.send(&scribbled.hello);
+    scribbled.open("/one", 3);
+    state.wait("one", |l| !of_type(l, "openat").is_empty());
+    let head = 1_000_000u64 | 77 << 32;
+    scribbled.file.write_all_at(&head.to_le_bytes(), HEAD_OFFSET as u64).unwrap();
+    let lines = state.wait("tampering", |l| !of_type(l, "porthole.tamper").is_empty());
+    assert_eq!(of_type(&lines, "porthole.tamper")[0]["porthole.reason"], "ring_head");
+    assert_eq!(of_type(&lines, "porthole.drop")[0]["porthole.reason"], "tampered");
+    let cut = c.ring("cut");
+    c.send(&cut.hello);
+    cut.open("/two", 3);
+    state.wait("two", |l| of_type(l, "openat").len() == 2);
+    OpenOptions::new().write(true).open(&cut.path).unwrap().set_len(10).unwrap();
+    still_works(&state, &c, "good");
+    let status = pipeline.stop();
+    assert_eq!(status.records_lost.get("tampered"), Some(&76));
+}
+
+#[test]
+fn ten_thousand_connections_and_files_are_bounded() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (flood, calm) = (state.register("flood"), state.register("calm"));
+    flood.listening();
+    calm.listening();
+    let begin = Instant::now();
+    for n in 0..10_000 {
+        if n % 2 == 0 {
+            flood.send(b"garbage");
+        } else {
+            fs::write(flood.dir.rings().join(format!("junk-{n}")), "no ring").unwrap();
+        }
+        if n == 5_000 {
+            still_works(&state, &calm, "meanwhile");
+        }
+    }
+    still_works(&state, &calm, "after");
+    still_works(&state, &flood, "own");
+    assert!(begin.elapsed() < Duration::from_secs(60));
+    let views = pipeline.containers();
+    let view = |id: &str| views.iter().find(|v| v.id == id).unwrap();
+    assert!(view("calm").refused.is_empty());
+    let counted: u64 = view("flood").refused.values().sum();
+    assert!(counted >= 4_000, "{:?}", view("flood").refused);
+    pipeline.stop();
+}
+
+fn support_skip(why: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIP: {why}");
+}
