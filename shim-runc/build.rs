@@ -23,7 +23,9 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let gnu = env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|e| e == "gnu");
     let native = env::var("HOST") == env::var("TARGET");
-    if !gnu || !native || !archives().iter().all(|name| archive_exists(name)) {
+    // Whoever asks for a static build gets one without this.
+    let asked = env::var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|f| f.split(',').any(|f| f == "crt-static"));
+    if !gnu || !native || asked || !archives().iter().all(|name| archive_exists(name)) {
         return;
     }
     let Some(out) = env::var_os("OUT_DIR") else { return };

@@ -3,9 +3,13 @@
 //! Go's flag rules: `-opt` and `--opt` are the same, a value is the next word or behind `=`, a lone `--` ends the
 //! options. Whatever is not understood for certain goes straight to the runtime, which will complain or know better.
 
+mod flags;
+mod words;
+
+use flags::{CREATE, DELETE, EXEC, Flag, GLOBAL, RESTORE};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use words::{Word, Words};
 
 /// Options before the verb that matter here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,85 +81,6 @@ pub struct Parsed {
 
 /// The verbs that concern porthole.
 const VERBS: [&str; 5] = ["create", "run", "restore", "exec", "delete"];
-
-/// Names of an option (long, short or empty) and whether it takes a value.
-type Flag = (&'static str, &'static str, Value);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Value {
-    /// A switch; `=true` or `=false` may follow.
-    No,
-    /// The next word, or behind `=`.
-    Yes,
-    /// `true`, `false` or `auto`; runc wants it, others take it as a switch.
-    Truth,
-}
-
-const GLOBAL: &[Flag] = &[
-    ("root", "", Value::Yes),
-    ("log", "", Value::Yes),
-    ("log-format", "", Value::Yes),
-    ("log-level", "", Value::Yes),
-    ("criu", "", Value::Yes),
-    ("cgroup-manager", "", Value::Yes),
-    ("rootless", "", Value::Truth),
-    ("debug", "", Value::No),
-    ("systemd-cgroup", "", Value::No),
-];
-
-const CREATE: &[Flag] = &[
-    ("bundle", "b", Value::Yes),
-    ("console-socket", "", Value::Yes),
-    ("pid-file", "", Value::Yes),
-    ("preserve-fds", "", Value::Yes),
-    ("no-pivot", "", Value::No),
-    ("no-new-keyring", "", Value::No),
-    ("no-subreaper", "", Value::No),
-    ("detach", "d", Value::No),
-    ("keep", "", Value::No),
-];
-
-const RESTORE: &[Flag] = &[
-    ("bundle", "b", Value::Yes),
-    ("console-socket", "", Value::Yes),
-    ("image-path", "", Value::Yes),
-    ("work-path", "", Value::Yes),
-    ("manage-cgroups-mode", "", Value::Yes),
-    ("pid-file", "", Value::Yes),
-    ("empty-ns", "", Value::Yes),
-    ("lsm-profile", "", Value::Yes),
-    ("lsm-mount-context", "", Value::Yes),
-    ("tcp-established", "", Value::No),
-    ("ext-unix-sk", "", Value::No),
-    ("shell-job", "", Value::No),
-    ("file-locks", "", Value::No),
-    ("detach", "d", Value::No),
-    ("no-subreaper", "", Value::No),
-    ("no-pivot", "", Value::No),
-    ("auto-dedup", "", Value::No),
-    ("lazy-pages", "", Value::No),
-];
-
-const EXEC: &[Flag] = &[
-    ("console-socket", "", Value::Yes),
-    ("cwd", "", Value::Yes),
-    ("env", "e", Value::Yes),
-    ("user", "u", Value::Yes),
-    ("additional-gids", "g", Value::Yes),
-    ("process", "p", Value::Yes),
-    ("pid-file", "", Value::Yes),
-    ("process-label", "", Value::Yes),
-    ("apparmor", "", Value::Yes),
-    ("cap", "c", Value::Yes),
-    ("preserve-fds", "", Value::Yes),
-    ("cgroup", "", Value::Yes),
-    ("tty", "t", Value::No),
-    ("detach", "d", Value::No),
-    ("no-new-privs", "", Value::No),
-    ("ignore-paused", "", Value::No),
-];
-
-const DELETE: &[Flag] = &[("force", "f", Value::No)];
 
 /// Understands the words behind the program's name.
 pub fn parse(words: &[OsString]) -> Parsed {
@@ -240,69 +165,6 @@ fn delete(rest: &[OsString]) -> Option<Call> {
     }
     let [id] = plain[..] else { return None };
     Some(Call::Delete { id: id.to_str()?.into(), force })
-}
-
-enum Word<'a> {
-    /// Long name, and the value if there is one.
-    Option(&'static str, Option<OsString>),
-    Plain(&'a OsStr),
-    /// An option that is not in the list, or lacks its value.
-    Unknown,
-    End,
-}
-
-struct Words<'a> {
-    flags: &'static [Flag],
-    rest: &'a [OsString],
-    /// The first plain word ends the options; otherwise they may stand behind it too, as runc's `create ID -b B`.
-    in_order: bool,
-    ended: bool,
-}
-
-impl<'a> Words<'a> {
-    fn new(flags: &'static [Flag], rest: &'a [OsString], in_order: bool) -> Words<'a> {
-        Words { flags, rest, in_order, ended: false }
-    }
-
-    fn next(&mut self) -> Word<'a> {
-        let Some((word, rest)) = self.rest.split_first() else { return Word::End };
-        self.rest = rest;
-        let bytes = word.as_bytes();
-        if self.ended || !bytes.starts_with(b"-") || bytes == b"-" {
-            self.ended |= self.in_order;
-            return Word::Plain(word);
-        }
-        if bytes == b"--" {
-            self.ended = true;
-            return self.next();
-        }
-        let body = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
-        let (name, mut value) = match body.iter().position(|b| *b == b'=') {
-            Some(at) => (&body[..at], Some(OsString::from_vec(body[at + 1..].to_vec()))),
-            None => (body, None),
-        };
-        let found = self
-            .flags
-            .iter()
-            .find(|(long, short, _)| long.as_bytes() == name || (!short.is_empty() && short.as_bytes() == name));
-        let Some((long, _, takes)) = found else { return Word::Unknown };
-        let next = || self.rest.split_first();
-        match takes {
-            Value::Yes if value.is_none() => match next() {
-                Some((word, rest)) => (value, self.rest) = (Some(word.clone()), rest),
-                None => return Word::Unknown,
-            },
-            Value::Truth if value.is_none() => {
-                if let Some((word, rest)) = next()
-                    && ["true", "false", "auto"].iter().any(|t| word == t)
-                {
-                    (value, self.rest) = (Some(word.clone()), rest);
-                }
-            }
-            _ => {}
-        }
-        Word::Option(long, value)
-    }
 }
 
 /// Go's strconv.ParseBool, a bare switch being true.
