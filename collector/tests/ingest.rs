@@ -195,6 +195,7 @@ fn a_collector_that_starts_again_goes_on_where_the_other_ended() {
     let chdir = Chdir { call: Call::Chdir, res: 0, fd: -1, path: b"/deep", cwd: b"/deep" };
     ring.write(me(), &encoded(|w| chdir.encode(w)));
     pipeline.stop();
+
     for n in 100..150 {
         assert!(ring.open(&format!("b/{n}"), 3));
     }

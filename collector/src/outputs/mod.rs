@@ -46,7 +46,7 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
         let mut batch = match pace.receive(rx, young.front().map(|y| y.0)) {
             Ok(batch) => batch,
             Err(RecvTimeoutError::Timeout) => vec![],
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => break,
         };
         batch.extend(rx.try_iter().take(BATCHES).flatten());
         let events = || {
@@ -72,6 +72,8 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
             ring.position().grow_up();
         }
     }
+    // What the next collector must know of the rings that it will find.
+    young.iter().for_each(|(_, ring)| ring.position().grow_up());
 }
 
 /// The events before this have been written: acts accordingly.
