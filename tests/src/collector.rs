@@ -75,7 +75,9 @@ impl Collector {
     /// Starts it (again).
     pub fn restart(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.log_file()).expect("a log file");
-        let mut command = Command::new(binaries::porthole());
+        // dies with the test that started it, whatever ends that
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]).arg(binaries::porthole());
         command.args(["collector", "--quiet", "--events"]).arg(self.events_file());
         command.env("PORTHOLE_STATE_DIR", self.state_dir());
         command.stdout(Stdio::null()).stderr(log);

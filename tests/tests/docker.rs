@@ -82,7 +82,10 @@ impl Fixture {
 }
 
 fn a_container_is_recorded_and_tagged(f: &Fixture) {
-    let events = f.probe(&[]);
+    // a second to live: the kernel can be asked about the process
+    let (id, said) = f.same(&[], &["/t/probe", "/etc/secret", "1"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    let events = f.records_of_probe(&id);
     let open = &events.opens("/etc/secret").0[0];
     assert_eq!(open.number("proc.vpid"), Some(1), "{open:?}");
     let own = std::fs::read_link("/proc/self/ns/net").expect("own namespaces").display().to_string();
@@ -223,8 +226,8 @@ fn little_memory_and_200_processes(f: &Fixture) {
 fn user_namespaces(f: &Fixture) {
     let docker = Docker::start(&f.collector.state_dir(), &["--userns-remap", "default"]);
     docker.import(&f.collector.scratch().join("root"));
-    let plain = docker.create(None, &[], &["/t/probe", "/etc/secret"]).run();
-    let ours = docker.create(Some(RUNTIME), &[], &["/t/probe", "/etc/secret"]);
+    let plain = docker.create(None, &[], &["/t/probe", "/etc/secret", "1"]).run();
+    let ours = docker.create(Some(RUNTIME), &[], &["/t/probe", "/etc/secret", "1"]);
     let said = ours.run();
     assert_eq!((plain.status, &plain), (3, &said), "{}", docker.log());
     let events = f.records_of_probe(&ours.id);
