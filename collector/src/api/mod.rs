@@ -19,6 +19,9 @@ use crate::event::Event;
 use crate::status::{ContainerView, Status};
 use serde::{Deserialize, Serialize};
 
+/// Kept events that a follower begins with unless it says otherwise, as `tail -f` and `journalctl -f` do.
+pub const FOLLOW_LAST: usize = 10;
+
 /// What `/v1/events` may be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,7 +30,7 @@ pub struct EventsQuery {
     pub follow: bool,
     /// Only those of this container: its name, its id, or four or more leading digits of the id.
     pub container: Option<String>,
-    /// At most so many of the events kept in memory; without it all of them, with `follow` none.
+    /// At most so many of the events kept in memory; without it all of them, with `follow` [`FOLLOW_LAST`].
     pub last: Option<usize>,
 }
 
@@ -73,7 +76,7 @@ impl EventsQuery {
 
     /// How many kept events to begin with.
     pub fn last(&self) -> usize {
-        self.last.unwrap_or(if self.follow { 0 } else { usize::MAX })
+        self.last.unwrap_or(if self.follow { FOLLOW_LAST } else { usize::MAX })
     }
 
     /// Path and query of the request.

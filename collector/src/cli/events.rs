@@ -14,8 +14,8 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   porthole events                        all events that are kept in memory
-  porthole events -f                     new events as they come, until interrupted
-  porthole events -f --last 20           the same, after the last 20
+  porthole events -f                     the last 10, then new events as they come, until interrupted
+  porthole events -f --last 0            only new ones
   porthole events --container web        one container's, by name, id or start of the id
   porthole events -f --format json | jq -r '.\"proc.cmdline\"'
 
@@ -27,7 +27,7 @@ pub struct Args {
     /// Only events of this container: its name, id, or the first four or more digits of its id
     #[arg(long, value_name = "C")]
     container: Option<String>,
-    /// At most the last N of the kept events [default: all, with --follow none]
+    /// At most the last N of the kept events [default: all, with --follow 10]
     #[arg(long, value_name = "N")]
     last: Option<usize>,
     /// Form of the events

@@ -198,6 +198,8 @@ impl Ingest {
         if now.duration_since(self.anchored) >= Duration::from_secs(1) {
             self.anchored = now;
             self.clock.anchor();
+            // A directory that is used again for another container of the same name is not made anew.
+            self.scan();
         }
     }
 
