@@ -50,18 +50,22 @@ extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     if called {
         // SAFETY: this process has one thread.
         unsafe { std::env::remove_var(CALLED_ENV) };
-    } else if let Some(call) = call {
-        start_anyway_if_this_panics(&runtime, &words);
-        let complaint = settings.complaint.clone();
-        for message in complaint.into_iter().chain(prepare(&call, &global, &settings, &runtime)) {
-            log::warning(&global, &message);
-        }
-    } else if unclear {
-        log::warning(&global, "these options are not understood, the call goes to the runtime as it is");
-    }
-    if runtime.script {
+    } else if runtime.script {
         // SAFETY: this process has one thread.
         unsafe { std::env::set_var(CALLED_ENV, "1") };
+    }
+    match call {
+        Some(call) if !called => {
+            start_anyway_if_this_panics(&runtime, &words, &global);
+            let complaint = settings.complaint.clone();
+            for message in complaint.into_iter().chain(prepare(&call, &global, &settings, &runtime)) {
+                log::warning(&global, &message);
+            }
+        }
+        None if unclear => {
+            log::warning(&global, "these options are not understood, the call goes to the runtime as it is");
+        }
+        _ => {}
     }
     let Err(message) = runtime::become_it(&runtime, &words);
     log::error(&global, &message);
@@ -90,9 +94,10 @@ fn prepare(call: &Call, global: &Global, settings: &Settings, runtime: &Runtime)
 }
 
 /// A mistake in porthole must not keep a container from starting.
-fn start_anyway_if_this_panics(runtime: &Runtime, words: &[OsString]) {
-    let (runtime, words) = (runtime.clone(), words.to_vec());
-    std::panic::set_hook(Box::new(move |_| {
+fn start_anyway_if_this_panics(runtime: &Runtime, words: &[OsString], global: &Global) {
+    let (runtime, words, global) = (runtime.clone(), words.to_vec(), global.clone());
+    std::panic::set_hook(Box::new(move |mistake| {
+        log::warning(&global, &format!("a mistake in porthole-runc, please report it: {mistake}"));
         let Err(_) = runtime::become_it(&runtime, &words);
     }));
 }
