@@ -260,6 +260,27 @@ fn an_unprivileged_user_can_run_it() {
 }
 
 #[test]
+fn a_command_that_becomes_another_user_keeps_the_agent() {
+    if !have_agent() {
+        return;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("not root: nobody else to become");
+    }
+    let base = Scratch::new();
+    let (program, state) = (env!("CARGO_BIN_EXE_porthole"), base.path().display());
+    let script = format!(
+        "umask 077; {program} run --state-dir {state} --format json -- \
+         setpriv --reuid=65534 --regid=65534 --clear-groups cat /etc/hostname"
+    );
+    let output = run(Command::new("sh").args(["-c", &script]).env("PORTHOLE_LIBRARY", agent().unwrap()));
+    let text = err(&output);
+    assert!(output.status.success() && !text.contains("ld.so"), "{text}");
+    let opens = |l: &&str| l.contains("/etc/hostname") && l.contains("\"proc.name\":\"cat\"");
+    assert!(text.lines().filter(opens).count() >= 1, "{text}");
+}
+
+#[test]
 fn a_library_that_is_no_agent_is_refused_before_anything_starts() {
     let scratch = Scratch::new();
     let library = scratch.join("l.so");

@@ -20,6 +20,7 @@ fn wrong_usage_is_2_and_goes_to_stderr() {
         &["run", "ls"],
         &["events", "--filter", "x"],
         &["events", "--last", "many"],
+        &["run", "--events", "-", "--", "true"],
         &["collector", "--format", "xml"],
         &["collector", "--quiet", "--format", "json"],
         &["alerts"],

@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Append all events to FILE, as JSON lines
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::event_file)]
     events: Option<PathBuf>,
     /// Form of the events on standard output [default: compact]
     #[arg(long, value_enum)]

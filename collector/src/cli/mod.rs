@@ -102,6 +102,14 @@ fn complain(what: &dyn std::fmt::Display) {
     }
 }
 
+/// A file for events; `-` is refused, because whoever writes it expects something else than a file of that name.
+fn event_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" | "-" => Err("not a file; use --format json to have events as JSON without one".into()),
+        path => Ok(path.into()),
+    }
+}
+
 /// Writes all of `text` to standard output.
 fn print(text: &str) -> Result<(), Stop> {
     let mut out = io::stdout().lock();

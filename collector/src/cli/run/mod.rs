@@ -39,7 +39,7 @@ Exit status: the command's own; 127 if it is not found, 126 if it cannot be exec
 wrong usage. If a signal ended the command, porthole ends by the same signal.")]
 pub struct Args {
     /// Write all events to FILE instead of standard error; what the file held before is gone
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = crate::cli::event_file)]
     events: Option<PathBuf>,
     /// Form of the events [default: json in a file, compact on standard error]
     #[arg(long, value_enum)]

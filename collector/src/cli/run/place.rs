@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -120,6 +121,13 @@ fn make_root(base: Option<&Path>) -> Result<PathBuf, Error> {
     let template = std::env::temp_dir().join("porthole-XXXXXX");
     let root = mkdtemp(&template).map_err(|e| Error::io("create a directory like", &template, e))?;
     check(&root).inspect_err(|_| drop(fs::remove_dir(&root)))?;
+    open_to_users(root)
+}
+
+/// Lets everybody walk through, whatever the umask: a command may go on as another user, whose loader needs the agent.
+fn open_to_users(root: PathBuf) -> Result<PathBuf, Error> {
+    let set = fs::set_permissions(&root, fs::Permissions::from_mode(0o711));
+    set.map_err(|e| Error::io("set the mode of", &root, e))?;
     Ok(root)
 }
 
@@ -134,7 +142,7 @@ fn below(base: &Path) -> Result<PathBuf, Error> {
     for n in 0..10 {
         let root = base.join(format!("{PREFIX}{}-{n}", std::process::id()));
         match fs::create_dir(&root) {
-            Ok(()) => return Ok(root),
+            Ok(()) => return open_to_users(root),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(Error::io("create", &root, e)),
         }
