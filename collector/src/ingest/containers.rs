@@ -226,6 +226,7 @@ impl Ingest {
         }
         self.send(Message::Registered(container.clone()));
         if let Some(watched) = self.containers.get_mut(&id) {
+            watched.alive_seen = life::is_alive(&container.registration);
             watched.shared = Some(Registered {
                 container,
                 rings,
@@ -249,10 +250,10 @@ impl Ingest {
     fn remember(&self, container: &Arc<Container>) {
         let mut registry = lock(&self.setup.registry);
         let ended = registry.iter().filter(|c| c.deleted.load(Relaxed)).count();
-        if ended > KEEP_ENDED {
-            if let Some(oldest) = registry.iter().position(|c| c.deleted.load(Relaxed)) {
-                registry.remove(oldest);
-            }
+        if ended > KEEP_ENDED
+            && let Some(oldest) = registry.iter().position(|c| c.deleted.load(Relaxed))
+        {
+            registry.remove(oldest);
         }
         registry.push(container.clone());
     }
@@ -300,7 +301,7 @@ impl Ingest {
             };
             if w.ending.is_none() && !c.container.is_host() {
                 let alive = life::is_alive(&c.container.registration);
-                if w.alive_seen && !alive {
+                if (w.alive_seen && !alive) || life::is_dead(&c.container.registration) {
                     w.ending = Some(now);
                 }
                 w.alive_seen |= alive;

@@ -68,8 +68,10 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
             }
             settle(output);
         }
-        while let Some((_, ring)) = young.pop_front_if(|y| y.0 <= now) {
-            ring.position().grow_up();
+        while young.front().is_some_and(|y| y.0 <= now) {
+            if let Some((_, ring)) = young.pop_front() {
+                ring.position().grow_up();
+            }
         }
     }
     // What the next collector must know of the rings that it will find.

@@ -324,10 +324,8 @@ impl Tagger {
             return;
         }
         let Some(known) = self.containers.get_mut(&container.key).and_then(|f| f.known.remove(&pid)) else { return };
-        if let Some(vpid) = known.process.vpid {
-            if let Some(f) = self.containers.get_mut(&container.key) {
-                f.seen.remove(&vpid);
-            }
+        if let (Some(vpid), Some(f)) = (known.process.vpid, self.containers.get_mut(&container.key)) {
+            f.seen.remove(&vpid);
         }
         let draft = Draft {
             evt_type: "procexit",
