@@ -7,7 +7,8 @@
 //!     config.original            0600  the bundle's config.json before porthole's edits …
 //!     config.written             0600  … and after, to tell whether someone else has changed it since
 //!     deleted                    0600  empty; the runtime has deleted the container, the collector may clean up
-//!     share/                           a tmpfs of this container alone, bounded in bytes and inodes
+//!     share/                           a tmpfs of this container alone, bounded in bytes and inodes; for a container
+//!                                      without the agent a directory with empty mnt/ and rings/
 //!         mnt/                   0755  what the container sees read-only, at `/dev/porthole` or `/.porthole`
 //!             libporthole.so     0755  a copy of the agent, its control page included
 //!             sock               0666  the collector's socket (made by the collector)

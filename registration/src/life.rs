@@ -5,7 +5,10 @@ use serde::Deserialize;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
+/// A runtime that has been executed shows its container on disk much earlier.
+const TO_BE_MADE: Duration = Duration::from_secs(10);
 /// Largest state file of a runtime that is looked at.
 const STATE_LIMIT: u64 = 16 * 1024 * 1024;
 
@@ -16,6 +19,14 @@ const STATE_LIMIT: u64 = 16 * 1024 * 1024;
 pub fn is_alive(container: &Container) -> bool {
     is_process(container.runtime_pid, Some(container.runtime_start))
         || (!container.runtime_root.is_empty() && Path::new(&container.runtime_root).join(&container.id).exists())
+}
+
+/// Whether a container that nobody has seen alive is dead for certain: its runtime's directory is there and does not
+/// have it, long after it was to be made. (Without that directory, this may be another mount namespace than the
+/// runtime's, and says nothing.)
+pub fn is_dead(container: &Container) -> bool {
+    let age = crate::registry::now_ns().saturating_sub(container.created_ns);
+    age > TO_BE_MADE.as_nanos() as u64 && Path::new(&container.runtime_root).is_dir() && !is_alive(container)
 }
 
 /// Whether the container's first process runs, as far as the runtime's state tells: then a `delete` without force
@@ -85,8 +96,13 @@ mod tests {
             assert!(is_running(&root, "c"), "{name}");
             std::fs::remove_file(root.join("c").join(name)).unwrap();
         }
+        std::fs::remove_dir_all(root.join("c")).unwrap();
+        assert!(!is_alive(&container) && is_dead(&container));
+        container.created_ns = crate::registry::now_ns();
+        assert!(!is_dead(&container), "too early to say");
         std::fs::remove_dir_all(&root).unwrap();
-        assert!(!is_alive(&container));
+        container.created_ns = 0;
+        assert!(!is_alive(&container) && !is_dead(&container), "no view of the runtime's directory");
         (container.runtime_pid, container.runtime_start) = (me, start_time(me));
         assert!(is_alive(&container));
     }

@@ -102,6 +102,15 @@ pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View<'_>
     Ok(unbounded)
 }
 
+/// The directories of a container that does not get the agent: nothing is mounted and the container sees none of it,
+/// but the collector finds what it finds for any other.
+///
+/// # Errors
+/// They could not be made.
+pub fn make_empty(dir: &ContainerDir) -> Result<()> {
+    [dir.share(), dir.mnt(), dir.rings()].iter().try_for_each(|path| file::make_dir(path, 0o700))
+}
+
 /// Unmounts and removes a share. One that is not there is fine.
 ///
 /// # Errors

@@ -91,7 +91,8 @@ fn register(
         }
         Err(reason) => {
             messages.push(format!("container {} is not instrumented: {reason}", request.id));
-            messages.extend(share::remove(claim.dir()).err().map(|e| e.to_string()));
+            // If this fails, publishing will, and say so.
+            let _ = share::remove(claim.dir()).and_then(|()| share::make_empty(claim.dir()));
             container.injection = Injection::None { reason };
         }
     }

@@ -184,7 +184,7 @@ fn a_killing_filter_keeps_the_agent_out() {
     assert!(bench.same_run().status.success());
     assert!(bench.reason().contains("ftruncate") && bench.logged().contains("ftruncate"));
     assert_eq!(fs::read(bench.config()).unwrap(), before);
-    assert!(!bench.dir().share().exists());
+    assert!(!bench.dir().library().exists() && bench.dir().rings().exists());
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn an_agent_that_cannot_be_used_is_left_out() {
         let line: serde_json::Value = serde_json::from_str(&bench.logged()).unwrap();
         assert_eq!(line["level"], "warning");
         assert!(line["msg"].as_str().unwrap().contains(why), "{line}");
-        assert!(bench.reason().contains(why) && !bench.dir().share().exists());
+        assert!(bench.reason().contains(why) && !bench.dir().library().exists() && bench.dir().rings().exists());
     }
 }
 
