@@ -11,13 +11,13 @@ pub const ARGV: usize = 8192;
 pub const ARGC: usize = 512;
 
 /// Bytes of all arguments of a hello: it must fit into the ring's header beside its other fields.
-pub const HELLO_ARGV: usize = 448;
+pub const HELLO_ARGV: usize = 384;
 
 /// Arguments of a hello.
 pub const HELLO_ARGC: usize = 24;
 
 /// Bytes that a hello takes beside its paths and arguments (numbers, heads, two ring names), rounded up.
-pub const HELLO_FIXED: usize = 100 + 2 * RING_NAME;
+pub const HELLO_FIXED: usize = 180 + 2 * RING_NAME;
 
 /// Longest path inside a hello (working directory, executable). Longer ones are left out, not cut: half a path lies.
 pub const HELLO_PATH: usize = 512;

@@ -37,6 +37,7 @@ fn hello_bytes() -> Vec<u8> {
         parent_ring: b"18eff-2a",
         argc: 3,
         argv: Args::EMPTY,
+        namespaces: [4026531841, 4026531836, 4026531840, 4026531839, 4026531838, 4026531837, 4026531835, 4026531834],
     };
     encoded(|w| hello.encode(w, 2, [&b"sh"[..], b"-c"].into_iter()))
 }
@@ -125,6 +126,7 @@ fn fields_come_back() {
     assert_eq!((h.cap_effective, h.time, h.argc), (0x1ff_ffff_ffff, 123_456_789_012_345, 3));
     assert_eq!((h.execfn, h.cwd, h.parent_ring), (&b"/bin/sh"[..], &b"/root"[..], &b"18eff-2a"[..]));
     assert_eq!(h.argv.iter().collect::<Vec<_>>(), [b"sh", b"-c"]);
+    assert_eq!((h.namespaces[0], h.namespaces[7]), (4026531841, 4026531834));
     let bytes = exec_bytes();
     let Ok(Record::Exec(e)) = Record::decode(&bytes) else { panic!("no exec") };
     assert_eq!((e.call, e.dirfd, e.path), (Call::Execvp, -100, &b"/usr/bin/ls"[..]));

@@ -13,7 +13,7 @@ use porthole_common::limits::{
     HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_FIXED, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_HEADER,
 };
 use porthole_common::msgpack::{Writer, bin_len};
-use porthole_common::record::{Args, Hello, Libc, hello_flags};
+use porthole_common::record::{Args, Hello, Libc, NAMESPACES, hello_flags};
 use porthole_common::ring::{DATA_LEN_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, MAGIC, VERSION_OFFSET};
 
 /// Opens the session of a program that has just been started.
@@ -175,13 +175,14 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
     let execfn = name.map_or(&[][..], |n| start::executed_bytes(n, HELLO_PATH.min(spare / 2)));
     let [uid, euid, _] = sys::getres(sys::nr::GETRESUID);
     let [gid, egid, _] = sys::getres(sys::nr::GETRESGID);
+    let ppid = sys::getppid();
     let mut cwd = [0u8; HELLO_PATH];
     let cwd = sys::getcwd(&mut cwd);
     let hello = Hello {
         version: porthole_common::WIRE_VERSION,
         ring,
         pid,
-        ppid: sys::getppid(),
+        ppid,
         pgid: sys::getpgid(),
         sid: sys::getsid(),
         uid,
@@ -199,6 +200,7 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
         parent_ring,
         argc: arguments.map_or(0, |(_, n)| n as u32),
         argv: Args::EMPTY,
+        namespaces: if ppid == 0 { namespaces() } else { [0; NAMESPACES.len()] },
     };
     let mut writer = Writer::new(room);
     match arguments {
@@ -207,6 +209,16 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
     }
     let len = writer.finish().unwrap_or(0);
     room.get(..len).unwrap_or(&[])
+}
+
+/// The inode numbers of this process's namespaces; 0 where /proc does not tell.
+fn namespaces() -> [u64; NAMESPACES.len()] {
+    let mut path = [0u8; 32];
+    NAMESPACES.map(|name| {
+        join(&mut path, &[b"/proc/self/ns/", name.as_bytes()])
+            .and_then(|path| sys::stat(sys::AT_FDCWD, path.as_ptr().cast(), 0).ok())
+            .map_or(0, |st| st.inode)
+    })
 }
 
 fn libc() -> Libc {

@@ -169,12 +169,14 @@ pub fn readlink(path: Path, buf: &mut [u8]) -> isize {
 pub fn stat(dir: c_int, path: Path, flags: c_int) -> Result<FileStat, isize> {
     let mut st = RawStat::ZERO;
     match call4(nr::NEWFSTATAT, dir as usize, path as usize, &raw mut st as usize, flags as usize) {
-        0 => Ok(FileStat { mode: st.mode, uid: st.uid }),
+        0 => Ok(FileStat { inode: st.dev_ino_nlink[1], mode: st.mode, uid: st.uid }),
         e => Err(e),
     }
 }
 /// What [`stat`] tells.
 pub struct FileStat {
+    /// `st_ino`.
+    pub inode: u64,
     /// `st_mode`.
     pub mode: u32,
     /// `st_uid`.

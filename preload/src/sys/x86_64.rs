@@ -43,7 +43,8 @@ pub mod nr {
 /// `struct stat`, as far as it is wanted.
 #[repr(C)]
 pub struct RawStat {
-    dev_ino_nlink: [u64; 3],
+    /// `st_dev`, `st_ino`, `st_nlink`.
+    pub dev_ino_nlink: [u64; 3],
     pub mode: u32,
     pub uid: u32,
     rest: [u64; 14],
