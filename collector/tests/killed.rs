@@ -55,8 +55,8 @@ fn a_killed_collector_loses_nothing_and_repeats_nothing() {
             running = collector(&state);
         }
     });
-    let lines =
-        state.wait("the last record", |l| l.last().is_some_and(|l| l["fd.nameraw"] == (RECORDS - 1).to_string()));
+    let last = (RECORDS - 1).to_string();
+    let lines = state.wait("the last record", |l| l.last().is_some_and(|l| l["fd.nameraw"] == *last));
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
     running.wait().unwrap();
     let seqs: Vec<u64> = lines.iter().filter_map(|l| l.get("porthole.seq")?.as_u64()).collect();

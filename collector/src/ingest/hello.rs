@@ -1,9 +1,9 @@
 //! A session's announcement, decoded and copied out of the container's bytes.
 
-use crate::event::text;
+use crate::event::{Namespaces, text};
 use porthole_common::limits;
 use porthole_common::msgpack::Malformed;
-use porthole_common::record::{Hello as Wire, Record, hello_flags};
+use porthole_common::record::{Hello as Wire, NAMESPACES, Record, hello_flags};
 
 /// What a hello says. Every field is a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct Hello {
     pub argv: Vec<String>,
     /// How many arguments there were.
     pub argc: u32,
+    /// Namespaces, where the process told them.
+    pub namespaces: Option<Namespaces>,
 }
 
 impl Hello {
@@ -70,8 +72,15 @@ impl From<Wire<'_>> for Hello {
             parent_ring: text(h.parent_ring),
             argv: h.argv.iter().map(text).collect(),
             argc: h.argc,
+            namespaces: namespaces(h.namespaces),
         }
     }
+}
+
+/// In the order of [`NAMESPACES`]; zeros say nothing.
+fn namespaces(told: [u64; NAMESPACES.len()]) -> Option<Namespaces> {
+    let [mnt, pid, net, ipc, uts, user, cgroup, time] = told.map(|inode| Some(inode).filter(|i| *i != 0));
+    Some(Namespaces { mnt, pid, net, ipc, uts, user, cgroup, time }).filter(|ns| *ns != Namespaces::default())
 }
 
 /// Whether a file name is one that agents give their rings.

@@ -162,6 +162,7 @@ pub fn hello(ring: &str, change: impl FnOnce(&mut Hello)) -> Vec<u8> {
         parent_ring: b"",
         argc: 2,
         argv: Args::EMPTY,
+        namespaces: [0; 8],
     };
     change(&mut hello);
     let mut bytes = vec![0; HELLO];
