@@ -15,6 +15,11 @@ pub const U64: usize = 9;
 /// Encoded bytes of [`Writer::i32`].
 pub const I32: usize = 5;
 
+/// Encoded bytes of a signed 64-bit number.
+pub const I64: usize = 9;
+/// Encoded bytes of the head of a byte string in its widest form.
+pub const BIN32: usize = 5;
+
 /// Encoded bytes of a byte string of `len` bytes (at most 65535).
 #[inline(always)]
 pub const fn bin_len(len: usize) -> usize {
@@ -84,6 +89,12 @@ impl<'a> Writer<'a> {
         };
         let [a, b] = n.to_be_bytes();
         self.put([0xc5, a, b]);
+        self.raw(bytes);
+    }
+
+    /// Bytes that are encoded already.
+    #[inline(always)]
+    pub fn raw(&mut self, bytes: &[u8]) {
         match self.buf.get_mut(self.len..self.len + bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);

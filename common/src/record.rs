@@ -602,25 +602,42 @@ impl ExecFailed {
     }
 }
 
+/// Bytes of an open record before its path: a multiple of eight (that is why the path has the wide form of a byte
+/// string), so that the hook can copy and sum words.
+const OPEN_PREFIX: usize = HEAD + msgpack::U8 + 2 * msgpack::I32 + 2 * msgpack::U32 + msgpack::BIN32;
+/// Bytes of a connect record before its address: a multiple of eight too; the result has the wide form of a number for
+/// that.
+const CONNECT_PREFIX: usize = HEAD + msgpack::I64 + msgpack::I32 + msgpack::BIN32;
+const _: () = assert!(OPEN_PREFIX.is_multiple_of(8) && CONNECT_PREFIX.is_multiple_of(8));
+
 impl Open<'_> {
     const FIELDS: usize = 7;
 
     /// Encoded bytes for a path of `path` bytes.
     #[inline(always)]
     pub const fn encoded_len(path: usize) -> usize {
-        HEAD + msgpack::U8 + 2 * msgpack::I32 + 2 * msgpack::U32 + bin_len(path)
+        OPEN_PREFIX + path
+    }
+
+    /// Everything before the path, which follows as it is.
+    #[inline(always)]
+    pub fn prefix(&self) -> [u8; OPEN_PREFIX] {
+        let [r0, r1, r2, r3] = self.res.to_be_bytes();
+        let [f0, f1, f2, f3] = self.flags.to_be_bytes();
+        let [m0, m1, m2, m3] = self.mode.to_be_bytes();
+        let [d0, d1, d2, d3] = self.dirfd.to_be_bytes();
+        let [l0, l1, l2, l3] = (self.path.len() as u32).to_be_bytes();
+        let (fields, kind, call) = (Self::FIELDS as u8, Kind::Open as u8, self.call as u8);
+        [
+            0xdc, 0, fields, 0xcc, kind, 0xcc, call, 0xd2, r0, r1, r2, r3, 0xce, f0, f1, f2, f3, 0xce, m0, m1, m2, m3,
+            0xd2, d0, d1, d2, d3, 0xc6, l0, l1, l2, l3,
+        ]
     }
 
     /// Encodes into `w`.
-    #[inline(always)]
     pub fn encode(&self, w: &mut Writer) {
-        head(w, Kind::Open, Self::FIELDS);
-        w.u8(self.call as u8);
-        w.i32(self.res);
-        w.u32(self.flags);
-        w.u32(self.mode);
-        w.i32(self.dirfd);
-        w.bin(self.path);
+        w.raw(&self.prefix());
+        w.raw(self.path);
     }
 }
 
@@ -630,16 +647,23 @@ impl Connect<'_> {
     /// Encoded bytes for an address of `addr` bytes.
     #[inline(always)]
     pub const fn encoded_len(addr: usize) -> usize {
-        HEAD + 2 * msgpack::I32 + bin_len(addr)
+        CONNECT_PREFIX + addr
+    }
+
+    /// Everything before the address, which follows as it is.
+    #[inline(always)]
+    pub fn prefix(&self) -> [u8; CONNECT_PREFIX] {
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = i64::from(self.res).to_be_bytes();
+        let [f0, f1, f2, f3] = self.fd.to_be_bytes();
+        let [l0, l1, l2, l3] = (self.addr.len() as u32).to_be_bytes();
+        let (fields, kind) = (Self::FIELDS as u8, Kind::Connect as u8);
+        [0xdc, 0, fields, 0xcc, kind, 0xd3, r0, r1, r2, r3, r4, r5, r6, r7, 0xd2, f0, f1, f2, f3, 0xc6, l0, l1, l2, l3]
     }
 
     /// Encodes into `w`.
-    #[inline(always)]
     pub fn encode(&self, w: &mut Writer) {
-        head(w, Kind::Connect, Self::FIELDS);
-        w.i32(self.res);
-        w.i32(self.fd);
-        w.bin(self.addr);
+        w.raw(&self.prefix());
+        w.raw(self.addr);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Bounded reading of the caller's memory.
 
+use crate::next::Next;
 use core::ffi::c_char;
 
 /// The string at `p` without its NUL, cut at `max` bytes; empty for null.
@@ -18,6 +19,24 @@ pub unsafe fn c_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
     }
     // SAFETY: these bytes were just read.
     unsafe { core::slice::from_raw_parts(p.cast(), n) }
+}
+
+/// [`c_str`] with the C library's `strnlen`, which knows the processor: for strings on the hot path.
+///
+/// # Safety
+/// As for [`c_str`].
+#[inline(always)]
+pub unsafe fn path_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
+    #[unsafe(link_section = ".data")]
+    static STRNLEN: Next = Next::new();
+    let Some(at) = STRNLEN.address("strnlen").filter(|_| !p.is_null()) else {
+        // SAFETY: the caller's promise.
+        return unsafe { c_str(p, max) };
+    };
+    // SAFETY: strnlen of the C library: it takes no lock and has no side effect.
+    let strnlen: unsafe extern "C" fn(*const c_char, usize) -> usize = unsafe { core::mem::transmute(at) };
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(p.cast(), strnlen(p, max)) }
 }
 
 /// A null-terminated array of strings, as `argv` and `envp` are.

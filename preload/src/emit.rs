@@ -4,8 +4,8 @@ use crate::ring::{self, Mapping};
 use crate::{clock, init, process, sandbox, session, sys};
 use porthole_common::limits::RECORD;
 use porthole_common::msgpack::Writer;
-use porthole_common::ring::RECORD_HEADER;
 use porthole_common::ring::producer::{Full, Shared, Slot, commit_word, reserve};
+use porthole_common::ring::{Commit, RECORD_HEADER, checksum};
 
 /// Who made the call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,16 +37,37 @@ pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(
     Some(place.sequence)
 }
 
-/// [`record`] for the calls that programs make a million times: all of it in one function.
+/// [`record`] for the calls that programs make a million times. The record is `prefix` and `rest`; each of their words
+/// is read once, stored and summed: reading back what was just written in smaller pieces would stall the processor.
 #[inline(always)]
-pub fn record_hot(urgency: Urgency, len: usize, encode: impl FnOnce(&mut Writer)) {
-    if let Some(place) = find_place(Caller::Process, urgency, len)
-        && let Some(slot) = place.slot
-    {
-        let payload = place.payload(slot, len);
-        encode(&mut Writer::new(payload));
-        place.commit_hot(slot, payload);
+pub fn record_hot<const N: usize>(urgency: Urgency, prefix: [u8; N], rest: &[u8]) {
+    const { assert!(N.is_multiple_of(8)) };
+    let len = N + rest.len();
+    let Some(place) = find_place(Caller::Process, urgency, len) else { return };
+    let Some(slot) = place.slot else { return };
+    let mut sum = checksum::header(slot.position, slot.sequence, place.pid, place.time, len);
+    let mut at = place.header(slot);
+    let mut put = |word: u64| {
+        sum.word(word);
+        // SAFETY: `reserve` gave us the record's bytes, a multiple of eight, with memory behind them
+        // (`Shared::prepare`); as many words are put as the record has.
+        unsafe {
+            at.write(word);
+            at = at.add(1);
+        }
+    };
+    for word in prefix.as_chunks::<8>().0 {
+        put(u64::from_le_bytes(*word));
     }
+    let (words, last) = rest.as_chunks::<8>();
+    for word in words {
+        put(u64::from_le_bytes(*word));
+    }
+    if !last.is_empty() {
+        put(last.iter().rev().fold(0, |w, &b| w << 8 | u64::from(b)));
+    }
+    let check = sum.finish();
+    place.ring.commit(slot.offset, Commit { check, pad: false, len: len as u16 }.pack());
 }
 
 /// Where a record goes.
@@ -70,11 +91,11 @@ fn find_place(caller: Caller, urgency: Urgency, len: usize) -> Option<Place> {
     if len > RECORD - RECORD_HEADER {
         return None;
     }
-    let pid = match caller {
-        Caller::Process => process::pid(),
-        Caller::AnyChild => process::kernel_pid(),
+    let (pid, wants_session) = match caller {
+        Caller::Process => process::identity(),
+        Caller::AnyChild => (process::kernel_pid(), false),
     };
-    if caller == Caller::Process && process::wants_session() {
+    if wants_session {
         ring = session::after_fork(ring);
     }
     let time = clock::now();
@@ -99,18 +120,20 @@ impl Place {
 
     #[inline(never)]
     fn commit(&self, slot: Slot, len: usize) {
-        self.commit_hot(slot, self.payload(slot, len));
+        self.header(slot);
+        self.ring.commit(slot.offset, commit_word(slot, self.pid, self.time, self.payload(slot, len)));
     }
 
+    /// Writes the record's header; where its payload starts.
     #[inline(always)]
-    fn commit_hot(&self, slot: Slot, payload: &[u8]) {
-        let at = self.ring.data() + slot.offset as usize;
+    fn header(&self, slot: Slot) -> *mut u64 {
+        let at = (self.ring.data() + slot.offset as usize) as *mut u64;
         // SAFETY: the record's header, reserved with its payload; data offsets are multiples of 8.
         unsafe {
-            ((at + 8) as *mut u64).write((self.pid as u64) << 32 | slot.sequence as u64);
-            ((at + 16) as *mut u64).write(self.time);
+            at.add(1).write((self.pid as u64) << 32 | slot.sequence as u64);
+            at.add(2).write(self.time);
+            at.add(RECORD_HEADER / 8)
         }
-        self.ring.commit(slot.offset, commit_word(slot, self.pid, self.time, payload));
     }
 }
 

@@ -325,12 +325,23 @@ impl Symbols {
         // SAFETY: see above; strings are NUL-terminated.
         unsafe {
             let s = &*self.symbols.add(n);
+            const OBJECT: u8 = 1;
+            const FUNCTION: u8 = 2;
+            const CHOSEN_AT_START: u8 = 10; // STT_GNU_IFUNC: a function that gives the function
             let kind = s.info & 15;
-            let wanted = if function { kind == 2 } else { kind == 1 || kind == 2 };
+            let wanted = matches!((kind, function), (FUNCTION | CHOSEN_AT_START, _) | (OBJECT, false));
             let hidden = !self.versions.is_null() && *self.versions.add(n) & HIDDEN != 0;
             let defined = s.section != 0 && s.value != 0 && wanted && !hidden;
-            (defined && c_str(self.strings.add(s.name as usize), 64) == name)
-                .then(|| self.base.wrapping_add(s.value as usize))
+            if !defined || c_str(self.strings.add(s.name as usize), 64) != name {
+                return None;
+            }
+            let at = self.base.wrapping_add(s.value as usize);
+            if kind == CHOSEN_AT_START {
+                // The C library's choosers look at the processor's features, which the loader has found out before.
+                let choose: extern "C" fn() -> usize = core::mem::transmute::<usize, extern "C" fn() -> usize>(at);
+                return Some(choose());
+            }
+            Some(at)
         }
     }
 }

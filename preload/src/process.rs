@@ -6,13 +6,12 @@
 //! ([`kernel_pid`]).
 
 use crate::{sandbox, sys};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 /// The page, while 0 everywhere in a process that has not asked yet.
 struct Page {
-    pid: AtomicU32,
-    /// See [`OWN`].
-    session: AtomicU32,
+    /// The pid, and in the high half whose the ring is: see [`OWN`]. One word, because every record asks for both.
+    known: AtomicU64,
     /// Records that this process has written into the ring of its parent.
     borrowed: AtomicU32,
 }
@@ -36,7 +35,6 @@ const OPENING: u32 = 3;
 const GRACE: u32 = 8;
 
 /// The page; mapped now if that is allowed.
-#[inline(always)]
 fn page() -> Option<&'static Page> {
     match PAGE.load(Relaxed) {
         0 => map_page(),
@@ -63,27 +61,50 @@ fn map_page() -> Option<&'static Page> {
     }
 }
 
-/// The pid; 0 where it is not known and may not be asked (a child forked in a sandbox).
+/// The pid (0 where it is not known and may not be asked: a child forked in a sandbox), and whether this process
+/// should now open a session: it was forked, has written its first records into the inherited ring, and no other
+/// thread is at it. The caller then opens one and calls [`own_session`].
 #[inline(always)]
-pub fn pid() -> u32 {
-    match page().map(|p| p.pid.load(Relaxed)) {
-        None | Some(0) => ask(),
-        Some(pid) => pid,
+pub fn identity() -> (u32, bool) {
+    match PAGE.load(Relaxed) {
+        0 => ask(),
+        // SAFETY: mapped below, never unmapped.
+        at => match unsafe { &*(at as *const Page) }.known.load(Relaxed) {
+            known if known >> 32 == u64::from(OWN) => (known as u32, false),
+            _ => ask(),
+        },
     }
 }
 
+/// The pid alone.
+pub fn pid() -> u32 {
+    let known = page().map_or(0, |p| p.known.load(Relaxed));
+    if known != 0 { known as u32 } else { ask().0 }
+}
+
 #[cold]
-fn ask() -> u32 {
-    if sandbox::active() {
-        return 0;
-    }
-    let pid = sys::getpid();
-    if let Some(page) = page() {
+#[inline(never)]
+fn ask() -> (u32, bool) {
+    let Some(page) = page() else {
+        return (if sandbox::active() { 0 } else { sys::getpid() }, false);
+    };
+    let mut known = page.known.load(Relaxed);
+    if known == 0 {
+        if sandbox::active() {
+            return (0, false);
+        }
+        let pid = sys::getpid();
         let session = if OWNER.load(Relaxed) == pid { OWN } else { BORROWED };
-        page.session.store(session, Relaxed);
-        page.pid.store(pid, Relaxed);
+        known = u64::from(session) << 32 | u64::from(pid);
+        page.known.store(known, Relaxed);
     }
-    pid
+    let pid = known as u32;
+    let opening = u64::from(OPENING) << 32 | u64::from(pid);
+    let wants = known >> 32 == u64::from(BORROWED)
+        && !sandbox::active()
+        && page.borrowed.fetch_add(1, Relaxed) >= GRACE
+        && page.known.compare_exchange(known, opening, Relaxed, Relaxed).is_ok();
+    (pid, wants)
 }
 
 /// The pid as the kernel has it now: right in a vfork child too.
@@ -96,7 +117,7 @@ pub fn shares_memory() -> bool {
     let cached = match PAGE.load(Relaxed) {
         0 => 0,
         // SAFETY: as in `page`.
-        at => unsafe { &*(at as *const Page) }.pid.load(Relaxed),
+        at => unsafe { &*(at as *const Page) }.known.load(Relaxed) as u32,
     };
     let known = if cached != 0 { cached } else { OWNER.load(Relaxed) };
     known != kernel_pid()
@@ -108,23 +129,6 @@ pub fn own_session(pid: u32) {
     if PAGE.load(Relaxed) != 0
         && let Some(page) = page()
     {
-        page.session.store(OWN, Relaxed);
+        page.known.store(u64::from(OWN) << 32 | u64::from(pid), Relaxed);
     }
-}
-
-/// Whether this process should now open a session: it was forked, has written its first records into the inherited
-/// ring, and no other thread is at it. The caller opens one and calls [`own_session`]. Asked after [`pid`].
-#[inline(always)]
-pub fn wants_session() -> bool {
-    match page() {
-        Some(page) if page.session.load(Relaxed) == BORROWED => count_borrowed(page),
-        _ => false,
-    }
-}
-
-#[cold]
-fn count_borrowed(page: &Page) -> bool {
-    !sandbox::active()
-        && page.borrowed.fetch_add(1, Relaxed) >= GRACE
-        && page.session.compare_exchange(BORROWED, OPENING, Relaxed, Relaxed).is_ok()
 }

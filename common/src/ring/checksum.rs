@@ -58,11 +58,19 @@ impl Checksum {
 /// The checksum of a whole record: its position, length, header and payload.
 #[inline(always)]
 pub fn record(position: u32, sequence: u32, pid: u32, time: u64, payload: &[u8]) -> u32 {
-    let mut sum = Checksum::new(position);
-    sum.word((sequence as u64) << 32 | pid as u64);
-    sum.word(time ^ (payload.len() as u64) << 48);
+    let mut sum = header(position, sequence, pid, time, payload.len());
     sum.bytes(payload);
     sum.finish()
+}
+
+/// A checksum that has everything but the payload (of `len` bytes), to be added word by word, the last one filled with
+/// zeros.
+#[inline(always)]
+pub const fn header(position: u32, sequence: u32, pid: u32, time: u64, len: usize) -> Checksum {
+    let mut sum = Checksum::new(position);
+    sum.word((sequence as u64) << 32 | pid as u64);
+    sum.word(time ^ (len as u64) << 48);
+    sum
 }
 
 /// The checksum of a pad.

@@ -27,5 +27,5 @@ fn connected(fd: c_int, addr: *const c_void, len: u32, res: c_int) {
     // SAFETY: the kernel has taken this address, or refused it for another reason than its place or length.
     let addr = unsafe { core::slice::from_raw_parts(if len == 0 { [].as_ptr() } else { addr.cast::<u8>() }, len) };
     let connect = Connect { res, fd, addr };
-    emit::record_hot(Urgency::Patient, Connect::encoded_len(len), |w| connect.encode(w));
+    emit::record_hot(Urgency::Patient, connect.prefix(), addr);
 }

@@ -1,7 +1,7 @@
 //! open, openat, creat; their 64-bit and fortified forms.
 
 use super::{from_kernel, hook, outcome};
-use crate::capture::c_str;
+use crate::capture::path_str;
 use crate::emit::{self, Urgency};
 use crate::{control, sys};
 use core::ffi::{c_char, c_int};
@@ -18,10 +18,10 @@ pub unsafe fn opened(call: Call, res: c_int, dirfd: c_int, path: *const c_char, 
         return;
     }
     // SAFETY: the kernel has read the string.
-    let path = unsafe { c_str(path, limits::PATH) };
+    let path = unsafe { path_str(path, limits::PATH) };
     let makes = flags & sys::O_CREAT != 0 || flags & sys::O_TMPFILE_BIT != 0;
     let open = Open { call, res, flags: flags as u32, mode: if makes { mode } else { 0 }, dirfd, path };
-    emit::record_hot(Urgency::Normal, Open::encoded_len(path.len()), |w| open.encode(w));
+    emit::record_hot(Urgency::Normal, open.prefix(), path);
 }
 
 /// One function that opens: `$call` with directory `$dir`, flags and mode.
