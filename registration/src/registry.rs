@@ -20,7 +20,7 @@ pub const DEAD_KEPT: usize = 64;
 pub const EXECS_KEPT: usize = 256;
 
 /// How long a claim waits for whoever else is at work in the directory.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it looks.
 const PAUSE: Duration = Duration::from_millis(2);
 

@@ -250,6 +250,25 @@ fn a_state_directory_that_is_full_or_impossible_stops_nothing() {
 }
 
 #[test]
+fn a_bundle_that_cannot_be_written_is_run_as_it_is() {
+    need_runc!();
+    let bench = Bench::new();
+    quiet(&bench);
+    let bundle = bench.top.join("mounted");
+    fs::create_dir(&bundle).unwrap();
+    let mount = |words: &[&str]| assert!(Command::new("mount").args(words).arg(&bundle).status().unwrap().success());
+    mount(&["--bind", bench.bundle().to_str().unwrap()]);
+    mount(&["-o", "remount,bind,ro"]);
+    let words = ["run", "--bundle", bundle.to_str().unwrap(), &bench.id];
+    let (plain, ours) = (bench.plain(&words), bench.shim(&words));
+    assert!(Command::new("umount").arg(&bundle).status().unwrap().success());
+    support::assert_same(&plain, &ours);
+    assert!(ours.status.success(), "{ours:?}");
+    assert!(bench.reason().contains("Read-only file system"), "{}", bench.reason());
+    assert_eq!(bench.logged().lines().count(), 1, "{}", bench.logged());
+}
+
+#[test]
 fn a_limit_on_file_sizes_does_not_kill() {
     need_runc!();
     let bench = Bench::new();
