@@ -281,6 +281,21 @@ fn a_command_that_becomes_another_user_keeps_the_agent() {
 }
 
 #[test]
+fn a_file_size_limit_is_an_error_and_no_death() {
+    if !have_agent() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let script = format!("ulimit -f 1; exec {} run -- echo started", env!("CARGO_BIN_EXE_porthole"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).env("PORTHOLE_STATE_DIR", scratch.path());
+    let output = run(command.env("PORTHOLE_LIBRARY", agent().unwrap()));
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""), "{output:?}");
+    assert!(err(&output).contains("too large"), "{}", err(&output));
+    assert_eq!(left_behind(&scratch), Vec::<String>::new());
+}
+
+#[test]
 fn a_library_that_is_no_agent_is_refused_before_anything_starts() {
     let scratch = Scratch::new();
     let library = scratch.join("l.so");

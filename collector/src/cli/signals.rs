@@ -30,7 +30,8 @@ pub struct Arrived {
 impl Signals {
     /// Blocks `wanted` in this thread and in all that it starts from now on. Those that are ignored already stay so:
     /// whoever started us (`nohup`) meant it. SIGIO is blocked and never read: the kernel sends it whenever somebody
-    /// opens a ring while the collector asks whether it still has writers.
+    /// opens a ring while the collector asks whether it still has writers. SIGXFSZ likewise: a file that grows too large
+    /// is an error to be told, not a death.
     pub fn block(wanted: &[Signal]) -> Result<Signals, Error> {
         let failed = |e| Error::new(format!("cannot set up signals: {e}"));
         let mut queued = SigSet::empty();
@@ -39,6 +40,7 @@ impl Signals {
         }
         let mut blocked = queued;
         blocked.add(Signal::SIGIO);
+        blocked.add(Signal::SIGXFSZ);
         let before = SigSet::thread_get_mask().map_err(failed)?;
         blocked.thread_block().map_err(failed)?;
         let queue = SignalFd::with_flags(&queued, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
