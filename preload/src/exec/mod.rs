@@ -15,6 +15,7 @@ pub use path::search;
 use crate::{next, sandbox, sys};
 use core::ffi::{c_char, c_int};
 use porthole_common::record::Target;
+use target::NoDescriptor;
 
 /// What a look at the target told.
 #[derive(Clone, Copy)]
@@ -46,19 +47,18 @@ impl Look {
         Look::from(target::of_file(fd))
     }
 
-    fn from(target: Target) -> Look {
-        Look { target, unwelcome: target == Target::OtherArchitecture || !library_reachable() }
+    fn from(found: Result<Target, NoDescriptor>) -> Look {
+        match found {
+            Ok(target) => Look { target, unwelcome: target == Target::OtherArchitecture || !library_reachable() },
+            // The loader of the new program could not open our library either.
+            Err(NoDescriptor) => Look { target: Target::Unknown, unwelcome: true },
+        }
     }
 }
 
-/// Whether the loader of a new program could open our library under the name we were loaded by: not after a chroot
-/// that hides it, nor where the limit of descriptors leaves none.
+/// Whether the loader of a new program will find our library under the name we were loaded by: not after a chroot that
+/// hides it.
 fn library_reachable() -> bool {
-    let Some(path) = next::own_path() else { return false };
-    let flags = sys::O_RDONLY | sys::O_CLOEXEC | sys::O_NOCTTY | sys::O_NONBLOCK;
-    let fd = sys::openat(sys::AT_FDCWD, path.as_ptr().cast(), flags, 0);
-    if fd >= 0 {
-        sys::close(fd as c_int);
-    }
-    fd >= 0
+    const R_OK: c_int = 4;
+    next::own_path().is_some_and(|path| sys::access(sys::AT_FDCWD, path.as_ptr().cast(), R_OK) == 0)
 }

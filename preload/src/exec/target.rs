@@ -18,48 +18,51 @@ const S_ISUID: u32 = 0o4000;
 const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o010;
 
+/// The process has used up its descriptors.
+pub struct NoDescriptor;
+
 /// The file at `path`, and for a script its interpreter.
-pub fn of_path(dir: c_int, path: *const c_char) -> Target {
+pub fn of_path(dir: c_int, path: *const c_char) -> Result<Target, NoDescriptor> {
     let mut name = [0u8; 128];
     let mut head = [0u8; LOOK];
     let (mut dir, mut path) = (dir, path);
     for _ in 0..=SCRIPTS {
         // A look must not open anything but a regular file: devices act on being opened, pipes wait.
-        let Ok(st) = sys::stat(dir, path, 0) else { return Target::Unknown };
+        let Ok(st) = sys::stat(dir, path, 0) else { return Ok(Target::Unknown) };
         if st.mode & S_IFMT != S_IFREG {
-            return Target::Unknown;
+            return Ok(Target::Unknown);
         }
         let fd = sys::openat(dir, path, sys::O_RDONLY | sys::O_CLOEXEC | sys::O_NOCTTY | sys::O_NONBLOCK, 0);
         if fd < 0 {
-            return if fd as c_int == -sys::EMFILE { Target::Unknown } else { Target::Unreadable };
+            return if fd as c_int == -sys::EMFILE { Err(NoDescriptor) } else { Ok(Target::Unreadable) };
         }
         let n = sys::pread(fd as c_int, &mut head, 0);
         sys::close(fd as c_int);
-        let Some(head) = head.get(..n.max(0) as usize) else { return Target::Unknown };
+        let Some(head) = head.get(..n.max(0) as usize) else { return Ok(Target::Unknown) };
         match interpreter(head, &mut name) {
-            None => return classify(head, st.mode, st.uid),
+            None => return Ok(classify(head, st.mode, st.uid)),
             Some(interpreter) => (dir, path) = (sys::AT_FDCWD, interpreter),
         }
     }
-    Target::Unknown
+    Ok(Target::Unknown)
 }
 
 /// The open file `fd`; its offset stays.
-pub fn of_file(fd: c_int) -> Target {
+pub fn of_file(fd: c_int) -> Result<Target, NoDescriptor> {
     let mut head = [0u8; LOOK];
     let empty = [0u8; 1];
-    let Ok(st) = sys::stat(fd, empty.as_ptr().cast(), AT_EMPTY_PATH) else { return Target::Unknown };
+    let Ok(st) = sys::stat(fd, empty.as_ptr().cast(), AT_EMPTY_PATH) else { return Ok(Target::Unknown) };
     if st.mode & S_IFMT != S_IFREG {
-        return Target::Unknown;
+        return Ok(Target::Unknown);
     }
     let n = sys::pread(fd, &mut head, 0);
     if n < 0 {
-        return Target::Unreadable;
+        return Ok(Target::Unreadable);
     }
-    let Some(head) = head.get(..n as usize) else { return Target::Unknown };
+    let Some(head) = head.get(..n as usize) else { return Ok(Target::Unknown) };
     let mut name = [0u8; 128];
     match interpreter(head, &mut name) {
-        None => classify(head, st.mode, st.uid),
+        None => Ok(classify(head, st.mode, st.uid)),
         Some(interpreter) => of_path(sys::AT_FDCWD, interpreter),
     }
 }
