@@ -117,12 +117,7 @@ impl Person {
         self.directories.clone_from(&before.directories);
         self.exit_status = before.exit_status;
         let (process, old) = (Arc::make_mut(&mut self.process), &before.process);
-        if process.name.is_empty() {
-            process.name = old.name.clone();
-        }
-        if process.exepath.is_empty() {
-            process.exepath = old.exepath.clone();
-        }
+        (process.name, process.exepath) = (old.name.clone(), old.exepath.clone());
         if process.cwd.is_empty() {
             process.cwd = old.cwd.clone();
         }
@@ -141,20 +136,24 @@ impl Person {
 }
 
 /// The process that has announced itself. Parent and namespaces are the caller's to add.
+///
+/// Who it is says the kernel. What it was when it announced itself, the hello: /proc is read a little later, and a
+/// process that has executed something else by then (a script's `env`, a shell's last command) has another name there.
 pub(super) fn of_sender(sender: &Sender) -> Person {
     let (hello, facts) = (&sender.hello, sender.facts.as_ref());
+    let name = paths::comm(&hello.execfn);
+    let same = facts.filter(|f| name.is_empty() || f.stat.comm == name);
     let of_kernel = |text: Option<&str>, claim: &str| match text {
         Some(t) if !t.is_empty() => t.to_owned(),
         _ => claim.to_owned(),
     };
-    let cwd = of_kernel(facts.map(|f| f.cwd.as_str()), &hello.cwd);
-    let claimed_exe = if hello.execfn.is_empty() { String::new() } else { paths::resolve(&cwd, &hello.execfn) };
+    let cwd = if hello.cwd.is_empty() { of_kernel(facts.map(|f| f.cwd.as_str()), "") } else { hello.cwd.clone() };
     let mut process = Process {
         pid: sender.pid,
         vpid: Some(hello.pid).filter(|p| *p != 0),
         ppid: facts.map(|f| f.stat.ppid),
-        name: of_kernel(facts.map(|f| f.stat.comm.as_str()), paths::comm(&hello.execfn)).into(),
-        exepath: of_kernel(facts.map(|f| f.exe.as_str()), &claimed_exe).into(),
+        name: if name.is_empty() { of_kernel(facts.map(|f| f.stat.comm.as_str()), "").into() } else { name.into() },
+        exepath: of_kernel(same.map(|f| f.exe.as_str()), &claimed_executable(hello, &cwd)).into(),
         cwd: paths::with_slash(&cwd).into(),
         tty: facts.map(|f| f.stat.tty),
         uid: sender.uid,
@@ -162,10 +161,20 @@ pub(super) fn of_sender(sender: &Sender) -> Person {
         ns: facts.map(|f| f.ns).unwrap_or_default(),
         ..Default::default()
     };
-    let argv = facts.map(|f| &f.argv).filter(|a| !a.is_empty()).unwrap_or(&hello.argv);
-    set_arguments(&mut process, argv);
+    let whole = same.map(|f| &f.argv).filter(|a| !a.is_empty() && a.first() == hello.argv.first());
+    set_arguments(&mut process, whole.unwrap_or(&hello.argv));
     let start_ticks = facts.map(|f| f.stat.start_ticks);
     Person { start_ticks, ..Person::new(process, sender.identity) }
+}
+
+/// The executable by the hello's word. The kernel hands a script to its interpreter as an argument.
+fn claimed_executable(hello: &Hello, cwd: &str) -> String {
+    let script = hello.argv.iter().skip(1).take(2).any(|a| *a == hello.execfn);
+    match hello.argv.first() {
+        Some(interpreter) if script => interpreter.clone(),
+        _ if hello.execfn.is_empty() => String::new(),
+        _ => paths::resolve(cwd, &hello.execfn),
+    }
 }
 
 /// The whole argument list of a program whose hello had no room for it, from the exec that has started it. The kernel
