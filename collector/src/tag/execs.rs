@@ -56,7 +56,7 @@ impl Tagger {
             self.assume(&container, oldest);
         }
         // The program's hello may have come first.
-        for held in self.held(&container.key) {
+        for held in self.held_in(&container.key) {
             if self.is_held(held) && self.meet(held) {
                 self.unhold(held);
             }

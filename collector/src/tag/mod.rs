@@ -20,7 +20,7 @@ use crate::pace::Pace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use pending::Pending;
 use sessions::Tracked;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ struct Known {
 pub(crate) struct Tagger {
     containers: HashMap<Arc<str>, Followed>,
     sessions: HashMap<SessionId, Tracked>,
+    /// Sessions whose records wait, the oldest first.
+    held: BTreeSet<SessionId>,
     /// The host's own pid namespace: a container in it shares the host's numbers.
     host_pids: Option<u64>,
     events: Arc<AtomicU64>,
@@ -82,6 +84,7 @@ impl Tagger {
         Tagger {
             containers: HashMap::new(),
             sessions: HashMap::new(),
+            held: BTreeSet::new(),
             host_pids: facts::namespaces(std::process::id()).pid,
             events,
             ending: false,

@@ -38,6 +38,8 @@ pub(super) struct Tracked {
     pub shared: bool,
     /// Records that wait until it is known which exec has started this program.
     held: Option<Held>,
+    /// `own` is lent to the record of this pid.
+    lent: Option<u32>,
     /// Execs of this ring that are not decided: its position must not pass them.
     pub undecided: usize,
     /// Position up to which everything has been told, once nothing is undecided.
@@ -84,6 +86,7 @@ impl Tagger {
             musl: hello.libc == Libc::Musl as u8,
             shared,
             held: None,
+            lent: None,
             undecided: 0,
             until: None,
             over: false,
@@ -239,6 +242,7 @@ impl Tagger {
             let held = Held { deadline: Instant::now() + WAIT, time_ns, batches: VecDeque::new() };
             if let Some(t) = self.sessions.get_mut(&id) {
                 t.held = Some(held);
+                self.held.insert(id);
             }
         } else {
             self.enter(id, time_ns, true);
@@ -263,6 +267,7 @@ impl Tagger {
     pub(super) fn unhold(&mut self, id: SessionId) {
         let Some(t) = self.sessions.get_mut(&id) else { return };
         let Some(held) = t.held.take() else { return };
+        self.held.remove(&id);
         // The session stays open until the last of its batches is told, even if it is over by now.
         t.undecided += 1;
         self.save(id);
@@ -280,15 +285,13 @@ impl Tagger {
 
     /// The sessions that are held, for an exec record that has just come; the oldest first, since a process may have
     /// executed one program after the other.
-    pub(super) fn held(&self, container: &str) -> Vec<SessionId> {
-        let held = self.sessions.iter().filter(|(_, t)| t.held.is_some() && &*t.container.key == container);
-        let mut ids: Vec<SessionId> = held.map(|(id, _)| *id).collect();
-        ids.sort_unstable();
-        ids
+    pub(super) fn held_in(&self, container: &str) -> Vec<SessionId> {
+        let inside = |id: &&SessionId| self.sessions.get(*id).is_some_and(|t| &*t.container.key == container);
+        self.held.iter().filter(inside).copied().collect()
     }
 
     pub(super) fn is_held(&self, id: SessionId) -> bool {
-        self.sessions.get(&id).is_some_and(|t| t.held.is_some())
+        self.held.contains(&id)
     }
 
     pub(super) fn over(&mut self, id: SessionId) {
@@ -316,10 +319,10 @@ impl Tagger {
     /// A process that announced itself has ended.
     pub(super) fn exited(&mut self, container: &Arc<Container>, pid: u32, status: Option<i32>) {
         let held = self
-            .sessions
-            .values_mut()
-            .find(|t| t.held.is_some() && t.container.key == container.key && t.own.process.pid == Some(pid));
-        if let Some(t) = held {
+            .held_in(&container.key)
+            .into_iter()
+            .find(|id| self.sessions.get(id).is_some_and(|t| t.own.process.pid == Some(pid)));
+        if let Some(t) = held.and_then(|id| self.sessions.get_mut(&id)) {
             t.exited = Some((pid, status));
             return;
         }
@@ -359,15 +362,17 @@ impl Tagger {
         }
     }
 
-    /// The process that made a record: the session's own, or a child that was forked and has no session yet.
+    /// The process that made a record: the session's own, or a child that was forked and has no session yet. It is
+    /// lent, not copied: [`Tagger::put_back`] must follow.
     pub(super) fn person(&mut self, id: SessionId, vpid: u32) -> Option<Person> {
         let host_pids = self.host_pids;
         let t = self.sessions.get_mut(&id)?;
         if !t.shared && (t.own.process.vpid == Some(vpid) || t.own.process.vpid.is_none()) {
-            return Some(t.own.clone());
+            t.lent = Some(vpid);
+            return Some(std::mem::take(&mut t.own));
         }
-        if let Some(person) = t.others.get(&vpid) {
-            return Some(person.clone());
+        if let Some(person) = t.others.remove(&vpid) {
+            return Some(person);
         }
         let ns = t.own.process.ns;
         let pid = (ns.pid.is_some() && ns.pid == host_pids).then_some(vpid);
@@ -376,7 +381,6 @@ impl Tagger {
         if t.others.len() >= MAX_OTHERS {
             t.others.clear();
         }
-        t.others.insert(vpid, person.clone());
         Some(person)
     }
 
@@ -396,7 +400,8 @@ impl Tagger {
     /// Puts back what [`Tagger::person`] has given out.
     pub(super) fn put_back(&mut self, id: SessionId, vpid: u32, person: Person) {
         let Some(t) = self.sessions.get_mut(&id) else { return };
-        if !t.shared && (t.own.process.vpid == Some(vpid) || t.own.process.vpid.is_none()) {
+        if t.lent == Some(vpid) {
+            t.lent = None;
             t.own = person;
         } else {
             t.others.insert(vpid, person);
@@ -415,7 +420,7 @@ impl Tagger {
 
     /// The earliest time at which something must be decided.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let held = self.sessions.values().filter_map(|t| t.held.as_ref()).map(|h| h.deadline);
+        let held = self.held.iter().filter_map(|id| self.sessions.get(id)?.held.as_ref()).map(|h| h.deadline);
         let pending = self.containers.values().flat_map(|f| f.pending.iter()).map(|p| p.deadline);
         held.chain(pending).min()
     }
@@ -423,11 +428,11 @@ impl Tagger {
     /// Decides everything whose time is over.
     pub(super) fn expire(&mut self, now: Instant) {
         self.expire_pending(now);
-        let late: Vec<(SessionId, u64)> = self
-            .sessions
-            .iter()
-            .filter_map(|(id, t)| t.held.as_ref().filter(|h| h.deadline <= now).map(|h| (*id, h.time_ns)))
-            .collect();
+        let late = |id: &SessionId| {
+            let held = self.sessions.get(id)?.held.as_ref().filter(|h| h.deadline <= now)?;
+            Some((*id, held.time_ns))
+        };
+        let late: Vec<(SessionId, u64)> = self.held.iter().filter_map(late).collect();
         for (id, time_ns) in late {
             let entry = !self.descends(id);
             self.enter(id, time_ns, entry);
