@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use porthole_registration::container::{Container as Registration, Exec};
 use porthole_registration::layout::{self, ContainerDir};
 use porthole_registration::life;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const REGISTRATION_MAX: u64 = 4 << 20;
 /// Ended containers that the status still shows.
 const KEEP_ENDED: usize = 100;
+/// Names of exec files that are remembered; they are removed when they have been told.
+const KEEP_EXECS: usize = 1024;
 
 /// Whose doings a watch is about. The host's may wake us; a container's processes would pay for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +72,8 @@ pub(super) struct Registered {
     pub hellos: (Instant, u32),
     /// Rings that are over and not removed yet (the outputs do that), by name: inode numbers.
     pub closed: HashMap<String, u64>,
+    /// Names of the files of `execs/` that have been read: one may be seen by the scan and by its watch.
+    pub execs: HashSet<String>,
     /// More ring files than are opened: look again.
     pub overfull: bool,
 }
@@ -208,7 +212,7 @@ impl Ingest {
         let container = Arc::new(Container::new(&key, dir, registration));
         self.remember(&container);
         let watches = [
-            (container.dir.execs(), Watch::Execs, AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO),
+            (container.dir.execs(), Watch::Execs, AddWatchFlags::IN_MOVED_TO),
             (
                 container.dir.rings(),
                 Watch::Rings,
@@ -237,6 +241,7 @@ impl Ingest {
                 connections: 0,
                 hellos: (Instant::now(), MAX_HELLOS_PER_SECOND),
                 closed: HashMap::new(),
+                execs: HashSet::new(),
                 overfull: false,
             });
         }
@@ -269,10 +274,14 @@ impl Ingest {
     }
 
     fn exec_added(&mut self, id: u64, name: &str) {
-        let Some(c) = self.registered(id) else { return };
-        if !name.ends_with(".json") || name.starts_with('.') {
+        let Some(c) = self.registered_mut(id) else { return };
+        if !name.ends_with(".json") || name.starts_with('.') || c.execs.contains(name) {
             return;
         }
+        if c.execs.len() >= KEEP_EXECS {
+            c.execs.clear();
+        }
+        c.execs.insert(name.to_owned());
         let (container, file) = (c.container.clone(), c.container.dir.execs().join(name));
         match read_json::<Exec>(&file) {
             Ok(exec) => self.send(Message::ExecAdded { container, file, exec }),

@@ -4,7 +4,8 @@
 //! events in the file whose records are still in the ring: the restarted one reads the end of the file and leaves
 //! these out.
 
-use crate::event::Event;
+use crate::event::{Event, Value};
+use crate::tag::execs::EXEC;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::fs::File;
@@ -26,6 +27,8 @@ struct Line<'a> {
     session: std::borrow::Cow<'a, str>,
     #[serde(rename = "porthole.seq")]
     seq: Option<u32>,
+    #[serde(rename = "porthole.exec")]
+    exec: Option<u32>,
     #[serde(rename = "evt.type", borrow)]
     evt_type: std::borrow::Cow<'a, str>,
 }
@@ -41,7 +44,7 @@ impl Repeated {
         let mut seen = HashSet::new();
         for line in bytes[..whole].split(|b| *b == b'\n') {
             if let Ok(l) = serde_json::from_slice::<Line>(line) {
-                seen.insert((l.session.into(), l.seq, l.evt_type.into()));
+                seen.insert((l.session.into(), l.seq.or(l.exec), l.evt_type.into()));
             }
         }
         let whole = if whole == 0 && from > 0 { len } else { from + whole as u64 };
@@ -50,6 +53,13 @@ impl Repeated {
 
     /// Whether this event is in the file. Each is asked for once: what is found is forgotten.
     pub fn contains(&mut self, event: &Event) -> bool {
-        !self.seen.is_empty() && self.seen.remove(&((&*event.session).into(), event.seq, event.evt_type.into()))
+        if self.seen.is_empty() {
+            return false;
+        }
+        let exec = || match event.fields.iter().find(|(name, _)| *name == EXEC)?.1 {
+            Value::Number(n) => u32::try_from(n).ok(),
+            _ => None,
+        };
+        self.seen.remove(&((&*event.session).into(), event.seq.or_else(exec), event.evt_type.into()))
     }
 }

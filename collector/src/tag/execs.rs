@@ -1,7 +1,7 @@
 //! Execs: told once their outcome is known, with the new program's description.
 
 use super::pending::{HELLO_WAIT, Image, MAX, Pending, WAIT, evt_type, image};
-use super::process::{Person, set_arguments, whole_arguments};
+use super::process::{Person, command_line, set_arguments, whole_arguments};
 use super::{Draft, Tagger, paths};
 use crate::container::Container;
 use crate::event::{Source, Value, text};
@@ -11,6 +11,9 @@ use crate::loss::Counters;
 use porthole_common::record::{Exec, ExecFailed, Target};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Which record of its session a blind spot is about.
+pub(crate) const EXEC: &str = "porthole.exec";
 
 /// A program that runs, and through which session it is known.
 pub(super) struct Start {
@@ -115,6 +118,13 @@ impl Tagger {
         let pending = followed.pending.remove(at);
         let container = followed.container.clone();
         let mut own = own.after(&pending.caller, pending.image == Image::Own);
+        if hello.execfn.starts_with("/dev/fd/") {
+            // fexecve: the kernel names the descriptor, the exec record the file
+            let process = Arc::make_mut(&mut own.process);
+            process.name = paths::comm(&pending.resolved).into();
+            process.exepath = pending.resolved.as_str().into();
+            process.cmdline = command_line(&process.name, &process.args);
+        }
         if let Some(argv) = whole_arguments(hello, &pending.path, &pending.resolved, &pending.argv) {
             set_arguments(Arc::make_mut(&mut own.process), &argv);
         }
@@ -212,7 +222,7 @@ impl Tagger {
                 }
                 return self.decided(session);
             }
-            None if self.ending => {}
+            None if self.ending || self.announced_to_nobody(container, &pending) => {}
             reason => self.blind(container, &pending, person, reason.unwrap_or("no_hello")),
         }
         if first {
@@ -220,17 +230,26 @@ impl Tagger {
         }
     }
 
+    /// Whether the program was started before this collector listened: no hello proves nothing then.
+    fn announced_to_nobody(&self, container: &Arc<Container>, pending: &Pending) -> bool {
+        self.containers.get(&container.key).is_some_and(|f| pending.time_ns < f.since_ns)
+    }
+
     fn blind(&mut self, container: &Arc<Container>, pending: &Pending, person: Person, reason: &'static str) {
         let draft = Draft {
             evt_type: "porthole.blindspot",
             time_ns: pending.time_ns,
             rawres: None,
-            fields: vec![("porthole.reason", reason.into()), ("porthole.path", pending.resolved.as_str().into())],
+            fields: vec![
+                ("porthole.reason", reason.into()),
+                ("porthole.path", pending.resolved.as_str().into()),
+                (EXEC, i64::from(pending.sequence).into()),
+            ],
             source: Source::Host,
             identity: person.identity(),
             process: Some(person.process),
             session: pending.session_name.clone(),
-            seq: Some(pending.sequence),
+            seq: None, // the record with that number is the exec's
         };
         self.emit(container, draft);
     }

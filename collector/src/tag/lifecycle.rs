@@ -21,6 +21,7 @@ const MAX_ADDED: usize = 256;
 impl Tagger {
     pub(super) fn registered(&mut self, container: Arc<Container>) {
         let followed = Followed {
+            since_ns: now_ns(),
             container: container.clone(),
             known: HashMap::new(),
             seen: HashSet::new(),

@@ -2,7 +2,7 @@
 
 mod address;
 pub mod errno;
-mod execs;
+pub(crate) mod execs;
 mod flags;
 mod lifecycle;
 pub(crate) mod paths;
@@ -31,6 +31,8 @@ const BATCH: usize = 1024;
 /// A container as this stage follows it.
 pub(crate) struct Followed {
     pub container: Arc<Container>,
+    /// Since when its processes have been listened to.
+    since_ns: u64,
     /// Processes that the kernel has named, by their pid on the host.
     known: HashMap<u32, Known>,
     /// Distinct pids inside the container, to count processes.

@@ -197,7 +197,7 @@ pub(super) fn set_arguments(process: &mut Process, argv: &[String]) {
     process.args = args.into();
 }
 
-fn command_line(name: &str, args: &str) -> Arc<str> {
+pub(super) fn command_line(name: &str, args: &str) -> Arc<str> {
     if args.is_empty() { name.into() } else { format!("{name} {args}").into() }
 }
 

@@ -235,9 +235,10 @@ impl Tagger {
         let Some(followed) = self.containers.get(&t.container.key) else { return };
         // The first process, and one whose parent is outside the container, come from the runtime. Any other may have
         // been executed by a process that we follow (or by a descendant that has no session): its record is on the
-        // way, all rings are read within the time it waits.
+        // way, all rings are read within the time it waits. So may one whose ring is merely the first that was found.
         let outside = t.hello.ppid == 0 && t.own.process.vpid.is_some();
-        let first = !followed.entered && !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
+        let alone = !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
+        let first = !followed.entered && alone && t.own.process.pid.is_some();
         if !outside && !first {
             let held = Held { deadline: Instant::now() + WAIT, time_ns, batches: VecDeque::new() };
             if let Some(t) = self.sessions.get_mut(&id) {
