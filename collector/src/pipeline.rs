@@ -120,6 +120,17 @@ pub fn start(options: Options) -> Result<Pipeline, Error> {
     Ok(Pipeline { stop, wake, threads, registry, totals, events, outputs, state_dir, started_ns, _lock: lock })
 }
 
+/// Allows this process as many descriptors as it may have: each ring takes up to four. Not done by [`start`], because
+/// programs that this process executes inherit the limit.
+pub fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(|e| Error::new(format!("cannot start the {name} thread: {e}")))

@@ -87,6 +87,7 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     sinks.extend((plan.stdout == Some(Format::Json)).then_some(Sink::Stdout));
     let options =
         Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(hub.clone()), without: Without::from_env() };
+    pipeline::raise_descriptor_limit();
     let live = Arc::new(Live(RwLock::new(Some(pipeline::start(options)?))));
     let socket = plan.state_dir.join(layout::API_SOCKET);
     let server = match server::start(&socket, hub.clone(), live.clone()) {

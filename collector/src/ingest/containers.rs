@@ -74,6 +74,8 @@ pub(super) struct Registered {
     pub closed: HashMap<String, u64>,
     /// Names of the files of `execs/` that have been read: one may be seen by the scan and by its watch.
     pub execs: HashSet<String>,
+    /// Ring files that wait for their hello.
+    pub awaiting: usize,
     /// More ring files than are opened: look again.
     pub overfull: bool,
 }
@@ -242,6 +244,7 @@ impl Ingest {
                 hellos: (Instant::now(), MAX_HELLOS_PER_SECOND),
                 closed: HashMap::new(),
                 execs: HashSet::new(),
+                awaiting: 0,
                 overfull: false,
             });
         }
@@ -314,9 +317,6 @@ impl Ingest {
                     w.ending = Some(now);
                 }
                 w.alive_seen |= alive;
-            }
-            if c.overfull {
-                self.scan_rings(id);
             }
             let Some(since) = self.containers.get(&id).and_then(|w| w.ending) else { continue };
             let late = now.duration_since(since) > DELETED_DEADLINE;

@@ -200,6 +200,7 @@ impl Ingest {
             self.clock.anchor();
             // A directory that is used again for another container of the same name is not made anew.
             self.scan();
+            self.rescan_overfull();
         }
     }
 

@@ -48,6 +48,11 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     })?;
     let stat = fstat(&handle).map_err(|_| "ring_unopenable")?;
     check_kind(&stat)?;
+    // An agent allocates its first page, then gives the file its whole size: anything else is not being made.
+    let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+    if !size.checked_sub(limits::RING_HEADER).is_some_and(ring::valid_data_len) {
+        return Err(if size == 0 || size == FIRST_PAGE { NOT_READY } else { "ring_size" });
+    }
     let file = File::open(proc_path(&handle)).map_err(|_| "ring_unopenable")?;
     let mut header = [0u8; 24];
     let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
@@ -88,6 +93,8 @@ pub(crate) struct Opened {
     pub ring: Ring,
     pub hello: Vec<u8>,
 }
+
+const FIRST_PAGE: usize = 4096;
 
 /// The file is not there any more: it was read under its hello, and removed.
 pub(crate) const GONE: Refusal = "ring_gone";

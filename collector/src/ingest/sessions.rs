@@ -44,7 +44,7 @@ pub(super) struct Process {
 }
 
 /// Looks at an unfinished ring file before it is taken for junk: the agent's process may be stopped meanwhile.
-const TRIES: u32 = 60;
+const TRIES: u32 = 20;
 
 impl Ingest {
     pub(super) fn accept(&mut self, container: u64) {
@@ -162,7 +162,9 @@ impl Ingest {
     /// Asks the kernel who the peer is.
     fn identify(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(Sender, Option<OwnedFd>), Refusal> {
         let facts = facts::read_all(peer.pid, peer.uid, hello.truncated() || hello.forked());
-        if facts.as_ref().is_some_and(|f| !f.ns_pids.is_empty() && !f.ns_pids.contains(&hello.pid)) {
+        // A process that is being reaped has 0 there.
+        let known = |f: &&facts::Facts| !f.ns_pids.is_empty() && !f.ns_pids.contains(&0);
+        if facts.as_ref().filter(known).is_some_and(|f| !f.ns_pids.contains(&hello.pid)) {
             return Err("hello_pid");
         }
         // Still the same process after all was read? Then the number was not given to another one meanwhile.
@@ -350,11 +352,22 @@ impl Ingest {
         if !valid_ring_name(name.as_bytes()) {
             return c.container.counters.refuse("ring_name");
         }
-        if self.awaiting.len() >= 4 * MAX_RINGS {
-            return c.container.counters.refuse("too_many_rings");
+        if c.awaiting >= MAX_RINGS {
+            c.container.counters.refuse("too_many_rings");
+            if let Some(c) = self.registered_mut(container) {
+                c.overfull = true;
+            }
+            return;
         }
         let at = Instant::now() + wait;
-        self.awaiting.push(std::cmp::Reverse(Awaiting { at, container, name: name.to_owned(), tries: 0 }));
+        self.push_awaiting(Awaiting { at, container, name: name.to_owned(), tries: 0 });
+    }
+
+    fn push_awaiting(&mut self, awaiting: Awaiting) {
+        if let Some(c) = self.registered_mut(awaiting.container) {
+            c.awaiting += 1;
+            self.awaiting.push(std::cmp::Reverse(awaiting));
+        }
     }
 
     pub(super) fn retry_awaiting(&mut self, now: Instant) {
@@ -374,6 +387,9 @@ impl Ingest {
     /// A ring without a hello on the socket: what its header page says is a claim.
     fn take_unannounced(&mut self, mut awaiting: Awaiting) {
         let (container, name) = (awaiting.container, awaiting.name.as_str());
+        if let Some(c) = self.registered_mut(container) {
+            c.awaiting = c.awaiting.saturating_sub(1);
+        }
         let Some(c) = self.registered(container).filter(|c| !c.by_name.contains_key(name)) else { return };
         let shared = c.container.clone();
         let shared_ring = name == OVERFLOW_RING;
@@ -394,7 +410,7 @@ impl Ingest {
             (_, Err(why)) if why == ring::NOT_READY && awaiting.tries < TRIES => {
                 awaiting.tries += 1;
                 awaiting.at = Instant::now() + Duration::from_millis(20) * awaiting.tries.min(25);
-                self.awaiting.push(std::cmp::Reverse(awaiting));
+                self.push_awaiting(awaiting);
             }
             (_, Err(ring::GONE)) => {}
             (_, Err(why)) => {
@@ -434,6 +450,15 @@ impl Ingest {
         }
     }
 
+    /// Containers that had more ring files than may be looked at.
+    pub(super) fn rescan_overfull(&mut self) {
+        let overfull = |w: &super::containers::Watched| w.shared.as_ref().is_some_and(|c| c.overfull);
+        let ids: Vec<u64> = self.containers.iter().filter(|(_, w)| overfull(w)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.scan_rings(id);
+        }
+    }
+
     pub(super) fn rescan_rings(&mut self) {
         let ids: Vec<u64> = self.containers.keys().copied().collect();
         for id in ids {
@@ -462,6 +487,11 @@ impl Ingest {
         let open = self.sessions.remove(&id)?;
         if let Some(c) = self.registered_mut(open.container) {
             c.by_name.remove(&open.ring.name);
+            if c.closed.len() >= 4 * MAX_RINGS {
+                // Removals that inotify did not tell, because there were too many.
+                let rings = c.container.dir.rings();
+                c.closed.retain(|name, _| rings.join(name).symlink_metadata().is_ok());
+            }
             c.closed.insert(open.ring.name.clone(), open.ring.inode);
             if let Some(p) = open.pid.and_then(|pid| c.processes.get_mut(&pid)) {
                 p.sessions.retain(|s| *s != id);

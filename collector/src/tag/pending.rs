@@ -57,7 +57,10 @@ impl Pending {
     /// Whether a new session is the program that this exec has started.
     pub fn started(&self, vpid: u32, pid: Option<u32>, parent: Option<u32>, parent_vpid: u32) -> bool {
         match self.image {
-            Image::Own => self.vpid == vpid && (self.caller.process.pid.is_none() || self.caller.process.pid == pid),
+            // The number inside alone, where the kernel has not told the one outside.
+            Image::Own => {
+                self.vpid == vpid && self.caller.process.pid.zip(pid).is_none_or(|(caller, pid)| caller == pid)
+            }
             Image::Child(child) => child == vpid,
             Image::SomeChild => match (self.caller.process.pid, parent) {
                 (Some(caller), Some(parent)) => caller == parent,
@@ -134,6 +137,7 @@ mod tests {
         assert!(!p.started(7, Some(101), Some(50), 1), "another process with the same inner pid");
         assert!(!p.started(8, Some(100), Some(50), 1));
         assert!(pending(Image::Own, None).started(7, Some(100), None, 0));
+        assert!(p.started(7, None, None, 0), "a ring whose hello was not heard");
     }
 
     #[test]

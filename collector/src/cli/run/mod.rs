@@ -92,7 +92,10 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
 
     let started = Prepared::new(&args.command, &place.library()).and_then(|p| p.start(&signals.before));
     let ended = match started {
-        Ok(child) => job::wait(child, &signals),
+        Ok(child) => {
+            pipeline::raise_descriptor_limit();
+            job::wait(child, &signals)
+        }
         Err(refused) => {
             pipeline.stop();
             output.finish();
