@@ -1,7 +1,7 @@
 //! Containers: found by inotify or at start, watched, and let go when the runtime has deleted them.
 
 use super::message::{Message, SessionId};
-use super::sessions::Process;
+use super::processes::Process;
 use super::users::Users;
 use super::{DELETED_DEADLINE, Ingest, MAX_HELLOS_PER_SECOND, RING_DEADLINE, Token, socket};
 use crate::container::Container;

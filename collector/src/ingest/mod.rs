@@ -10,8 +10,10 @@
 mod containers;
 mod drain;
 pub(crate) mod facts;
+mod files;
 pub(crate) mod hello;
 pub(crate) mod message;
+mod processes;
 pub(crate) mod ring;
 mod sessions;
 mod socket;
@@ -116,7 +118,7 @@ pub(crate) struct Ingest {
     /// Rings by the time of their next look.
     due: BinaryHeap<Reverse<(Instant, SessionId)>>,
     /// Ring files waiting for their hello.
-    awaiting: BinaryHeap<Reverse<sessions::Awaiting>>,
+    awaiting: BinaryHeap<Reverse<files::Awaiting>>,
     clock: Clock,
     scratch: Vec<u8>,
     next_id: u64,

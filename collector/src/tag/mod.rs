@@ -7,6 +7,7 @@ mod flags;
 mod lifecycle;
 pub(crate) mod paths;
 mod pending;
+mod people;
 mod process;
 mod records;
 mod sessions;

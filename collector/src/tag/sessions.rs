@@ -5,7 +5,7 @@ use super::pending::WAIT;
 use super::process::{self, Person};
 use super::{Draft, Known, Tagger};
 use crate::container::Container;
-use crate::event::{Identity, Source};
+use crate::event::{Identity, Namespaces, Source};
 use crate::ingest::hello::Hello;
 use crate::ingest::message::{Batch, Sender, Session, SessionId};
 use crate::ingest::{facts, ring::Ring};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Pids beside its own that one ring's records may name and that are remembered.
-const MAX_OTHERS: usize = 1024;
+pub(super) const MAX_OTHERS: usize = 1024;
 /// Processes of one container that are told apart when they are counted.
 const MAX_SEEN: usize = 100_000;
 
@@ -37,19 +37,19 @@ pub(super) struct Tracked {
     /// All processes of the container write into it: a record's pid is all there is.
     pub shared: bool,
     /// Records that wait until it is known which exec has started this program.
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     /// `own` is lent to the record of this pid.
-    lent: Option<u32>,
+    pub(super) lent: Option<u32>,
     /// Execs of this ring that are not decided: its position must not pass them.
     pub undecided: usize,
     /// Position up to which everything has been told, once nothing is undecided.
     pub until: Option<Reader>,
     over: bool,
     /// The process has ended while records were held.
-    exited: Option<(u32, Option<i32>)>,
+    pub(super) exited: Option<(u32, Option<i32>)>,
 }
 
-struct Held {
+pub(super) struct Held {
     deadline: Instant,
     time_ns: u64,
     batches: VecDeque<Batch>,
@@ -108,7 +108,7 @@ impl Tagger {
     /// A process without a ring of its own: its exec is told at once; its records, if any, come through the shared
     /// ring.
     pub(super) fn ringless(&mut self, container: &Arc<Container>, shared: Option<SessionId>, sender: &Sender) {
-        let own = self.related(&container.key, process::of_sender(sender), None);
+        let own = self.related(&container.key, process::of_sender(sender), None, sender.hello.namespaces);
         let session = shared.and_then(|id| self.sessions.get(&id)).map(|t| t.ring.session.clone());
         let session = session.unwrap_or_else(|| container.session_prefix().into());
         self.acquaint(container, &own, &session);
@@ -149,14 +149,21 @@ impl Tagger {
     fn complete(&mut self, id: SessionId) {
         let before = self.before_fork(id);
         let Some(t) = self.sessions.get(&id) else { return };
-        let own = self.related(&t.container.key, t.own.clone(), before.as_ref());
+        let own = self.related(&t.container.key, t.own.clone(), before.as_ref(), t.hello.namespaces);
         if let Some(t) = self.sessions.get_mut(&id) {
             t.own = own;
         }
     }
 
-    /// A process with what its parent and its container tell of it.
-    fn related(&self, container: &str, mut own: Person, before: Option<&Person>) -> Person {
+    /// A process with what its parent and its container tell of it, where the kernel did not. `claimed`: the namespaces
+    /// that it told itself.
+    fn related(
+        &self,
+        container: &str,
+        mut own: Person,
+        before: Option<&Person>,
+        claimed: Option<Namespaces>,
+    ) -> Person {
         let Some(followed) = self.containers.get(container) else { return own };
         if let Some(before) = before {
             own.forked_from(before);
@@ -164,7 +171,7 @@ impl Tagger {
         let process = Arc::make_mut(&mut own.process);
         if process.ns.mnt.is_none() {
             let parent = process.ppid.and_then(|p| followed.known.get(&p)).map(|k| k.process.ns);
-            process.ns = parent.or(followed.ns).unwrap_or_default();
+            process.ns = parent.or(claimed).or(followed.ns).unwrap_or_default();
         }
         match process.ppid.map(|p| (p, followed.known.get(&p))) {
             Some((_, Some(parent))) => {
@@ -317,98 +324,6 @@ impl Tagger {
         }
     }
 
-    /// A process that announced itself has ended.
-    pub(super) fn exited(&mut self, container: &Arc<Container>, pid: u32, status: Option<i32>) {
-        let held = self
-            .held_in(&container.key)
-            .into_iter()
-            .find(|id| self.sessions.get(id).is_some_and(|t| t.own.process.pid == Some(pid)));
-        if let Some(t) = held.and_then(|id| self.sessions.get_mut(&id)) {
-            t.exited = Some((pid, status));
-            return;
-        }
-        let Some(known) = self.containers.get_mut(&container.key).and_then(|f| f.known.remove(&pid)) else { return };
-        if let (Some(vpid), Some(f)) = (known.process.vpid, self.containers.get_mut(&container.key)) {
-            f.seen.remove(&vpid);
-        }
-        let draft = Draft {
-            evt_type: "procexit",
-            time_ns: crate::clock::now_ns(),
-            rawres: None,
-            fields: records_exit(status, known.exit_status),
-            source: Source::Host,
-            identity: known.identity,
-            process: Some(known.process),
-            session: known.session,
-            seq: None,
-        };
-        self.emit(container, draft);
-    }
-
-    /// A process has given its exit status. Whether its end will be told when the kernel announces it.
-    pub(super) fn will_end(&mut self, container: &str, pid: Option<u32>, status: i32) -> bool {
-        let Some(followed) = self.containers.get_mut(container) else { return false };
-        let Some(known) = pid.and_then(|pid| followed.known.get_mut(&pid)) else { return false };
-        known.exit_status = Some(status);
-        true
-    }
-
-    /// The session's process has changed.
-    pub(super) fn update_known(&mut self, id: SessionId) {
-        let Some(t) = self.sessions.get(&id) else { return };
-        let Some(followed) = self.containers.get_mut(&t.container.key) else { return };
-        if let Some(known) = t.own.process.pid.and_then(|pid| followed.known.get_mut(&pid)) {
-            known.process = t.own.process.clone();
-            known.exit_status = t.own.exit_status;
-        }
-    }
-
-    /// The process that made a record: the session's own, or a child that was forked and has no session yet. It is
-    /// lent, not copied: [`Tagger::put_back`] must follow.
-    pub(super) fn person(&mut self, id: SessionId, vpid: u32) -> Option<Person> {
-        let host_pids = self.host_pids;
-        let t = self.sessions.get_mut(&id)?;
-        if !t.shared && (t.own.process.vpid == Some(vpid) || t.own.process.vpid.is_none()) {
-            t.lent = Some(vpid);
-            return Some(std::mem::take(&mut t.own));
-        }
-        if let Some(person) = t.others.remove(&vpid) {
-            return Some(person);
-        }
-        let ns = t.own.process.ns;
-        let pid = (ns.pid.is_some() && ns.pid == host_pids).then_some(vpid);
-        let person = if t.shared { self.of_shared(id, vpid)? } else { t.own.child(vpid, pid) };
-        let t = self.sessions.get_mut(&id)?;
-        if t.others.len() >= MAX_OTHERS {
-            t.others.clear();
-        }
-        Some(person)
-    }
-
-    /// The process with this pid by any session of the container: only the record claims that it is the one.
-    fn of_shared(&self, id: SessionId, vpid: u32) -> Option<Person> {
-        let t = self.sessions.get(&id)?;
-        let followed = self.containers.get(&t.container.key)?;
-        let known = followed.known.values().find(|k| k.process.vpid == Some(vpid));
-        let mut process = known.map(|k| (*k.process).clone()).unwrap_or_default();
-        process.vpid = Some(vpid);
-        if process.ns.mnt.is_none() {
-            process.ns = followed.ns.unwrap_or_default();
-        }
-        Some(Person::new(process, Identity::Claimed))
-    }
-
-    /// Puts back what [`Tagger::person`] has given out.
-    pub(super) fn put_back(&mut self, id: SessionId, vpid: u32, person: Person) {
-        let Some(t) = self.sessions.get_mut(&id) else { return };
-        if t.lent == Some(vpid) {
-            t.lent = None;
-            t.own = person;
-        } else {
-            t.others.insert(vpid, person);
-        }
-    }
-
     /// Whether the session's parent is a process of the container that we know.
     fn descends(&self, id: SessionId) -> bool {
         let Some(t) = self.sessions.get(&id) else { return false };
@@ -444,17 +359,4 @@ impl Tagger {
 
 fn source(hello: &Hello) -> Source {
     if hello.depth == 2 { Source::Sites } else { Source::Symbols }
-}
-
-/// `evt.arg.status` and what follows from it: the kernel's word, else the status that the process gave itself.
-fn records_exit(status: Option<i32>, given: Option<i32>) -> Vec<(&'static str, crate::event::Value)> {
-    let Some(status) = status.or(given.map(|s| (s & 0xff) << 8)) else { return vec![] };
-    let mut fields = vec![("evt.arg.status", i64::from(status).into())];
-    if status & 0x7f == 0 {
-        fields.push(("evt.arg.ret", i64::from(status >> 8 & 0xff).into()));
-    } else {
-        fields.push(("evt.arg.sig", i64::from(status & 0x7f).into()));
-        fields.push(("evt.arg.core", i64::from(status >> 7 & 1).into()));
-    }
-    fields
 }

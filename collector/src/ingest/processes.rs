@@ -1,0 +1,112 @@
+//! Processes that announced themselves: watched until their end.
+
+use super::facts;
+use super::message::{Message, SessionId};
+use super::{Ingest, Token};
+use crate::sys;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+/// A process that announced itself.
+pub(super) struct Process {
+    pub token: u64,
+    pub pidfd: Option<OwnedFd>,
+    pub start_ticks: Option<u64>,
+    pub sessions: Vec<SessionId>,
+}
+
+impl Ingest {
+    /// Learns of the process's end through its pidfd. A second session of the same process means that it has executed
+    /// a program: the rings of the old image may be over.
+    pub(super) fn watch_process(
+        &mut self,
+        container: u64,
+        pid: u32,
+        start_ticks: Option<u64>,
+        pidfd: Option<OwnedFd>,
+        session: Option<SessionId>,
+        forked: bool,
+    ) {
+        let token = self.id();
+        let Some(c) = self.registered_mut(container) else { return };
+        let same = c.processes.get(&pid).is_some_and(|p| p.start_ticks == start_ticks);
+        let mut older = vec![];
+        if same {
+            if let Some(p) = c.processes.get_mut(&pid) {
+                older.clone_from(&p.sessions);
+                p.sessions.extend(session);
+            }
+        } else {
+            let replaced =
+                c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions: session.into_iter().collect() });
+            let fd = c.processes.get(&pid).and_then(|p| p.pidfd.as_ref());
+            if let Some(fd) = fd {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Pidfd(token).pack());
+                // `fd` belongs to a container's entry, the epoll instance to the stage: borrowed one after the other.
+                let added = fd.as_fd().try_clone_to_owned().map(|fd| (fd, event));
+                if let Ok((fd, event)) = added {
+                    let _ = self.epoll.add(&fd, event);
+                    if let Some(p) = self.registered_mut(container).and_then(|c| c.processes.get_mut(&pid)) {
+                        p.pidfd = Some(fd);
+                    }
+                    self.pidfds.insert(token, (container, pid));
+                }
+            }
+            if let Some(old) = replaced {
+                self.pidfds.remove(&old.token);
+                older = old.sessions;
+            }
+        }
+        if !forked {
+            let now = Instant::now();
+            for id in older {
+                self.check_over(id, now);
+            }
+        }
+    }
+
+    pub(super) fn process_ended(&mut self, token: u64) {
+        let Some(&(container, pid)) = self.pidfds.get(&token) else { return };
+        let Some(process) = self.registered_mut(container).and_then(|c| c.processes.remove(&pid)) else { return };
+        self.ended(container, pid, process);
+    }
+
+    fn ended(&mut self, container: u64, pid: u32, process: Process) {
+        self.pidfds.remove(&process.token);
+        let of_pidfd = process.pidfd.as_ref().filter(|_| !self.setup.without.exitinfo).and_then(sys::exit_status);
+        let of_zombie = || {
+            facts::stat(pid)
+                .filter(|s| s.state == b'Z' && Some(s.start_ticks) == process.start_ticks)
+                .map(|s| s.exit_code)
+        };
+        let status = of_pidfd.or_else(of_zombie);
+        let now = Instant::now();
+        for id in process.sessions {
+            self.drain(id, now);
+            self.check_over(id, now);
+        }
+        if let Some(c) = self.registered(container) {
+            let container = c.container.clone();
+            self.send(Message::Exited { container, pid, status });
+        }
+    }
+
+    /// Processes that no pidfd watches: by their start time.
+    pub(super) fn look_after_processes(&mut self) {
+        let gone = |pid: &u32, p: &Process| {
+            p.pidfd.is_none()
+                && facts::stat(*pid).is_none_or(|s| Some(s.start_ticks) != p.start_ticks || s.state == b'Z')
+        };
+        let mut over = vec![];
+        for (id, watched) in &self.containers {
+            let Some(c) = &watched.shared else { continue };
+            over.extend(c.processes.iter().filter(|(pid, p)| gone(pid, p)).map(|(pid, _)| (*id, *pid)));
+        }
+        for (container, pid) in over {
+            if let Some(process) = self.registered_mut(container).and_then(|c| c.processes.remove(&pid)) {
+                self.ended(container, pid, process);
+            }
+        }
+    }
+}
