@@ -16,6 +16,8 @@ const ACTIVE: Duration = Duration::from_micros(500);
 const IDLE: Duration = Duration::from_millis(20);
 /// A record that stays unfinished for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Looks at a ring before it is closed, whatever comes.
+const LAST_READS: u32 = 16;
 /// How often an idle ring is asked whether anyone can still write to it.
 const WRITERS_AGAIN: Duration = Duration::from_secs(5);
 
@@ -151,8 +153,17 @@ impl Ingest {
             return Look::Nothing;
         }
         // Nobody can finish an unfinished record any more: read to the end, whatever it takes.
-        while self.read(id, now, true) {}
+        self.read_to_the_end(id, now);
         Look::Over
+    }
+
+    /// Reads a ring for the last time. A process that goes on writing all the same does not keep us.
+    fn read_to_the_end(&mut self, id: SessionId, now: Instant) {
+        for _ in 0..LAST_READS {
+            if !self.read(id, now, true) {
+                return;
+            }
+        }
     }
 
     /// Reads what there is and hands it on; `last`: no writer is left. Whether anything came.
@@ -248,7 +259,7 @@ impl Ingest {
                 continue;
             }
             if late || !open.ring.has_writers() {
-                while self.read(id, now, true) {}
+                self.read_to_the_end(id, now);
                 self.close(id);
             }
         }
@@ -258,7 +269,7 @@ impl Ingest {
         let only_shared = left.iter().all(|id| self.sessions.get(id).is_some_and(|o| o.ring.name == OVERFLOW_RING));
         if only_shared && !waiting {
             for id in left {
-                while self.read(id, now, true) {}
+                self.read_to_the_end(id, now);
                 self.close(id);
             }
         }
