@@ -20,11 +20,14 @@ fn main() {
     ] {
         println!("cargo:rustc-cdylib-link-arg={arg}");
     }
+    let release = std::env::var("PROFILE").is_ok_and(|p| p == "release");
+    let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|a| a == "x86_64");
+    if release && x86_64 {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-init=porthole_init");
+    }
     // A debug build of a library without std refers to symbols that nothing defines and would kill every program that
     // loads it. So only the optimised build exports hooks and has a constructor; any other is inert.
     println!("cargo:rustc-check-cfg=cfg(porthole_agent)");
-    let release = std::env::var("PROFILE").is_ok_and(|p| p == "release");
-    let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|a| a == "x86_64");
     if release && x86_64 {
         println!("cargo:rustc-cfg=porthole_agent");
     }

@@ -38,7 +38,18 @@ extern "C" fn constructor() {
     ensure();
 }
 
+// DT_INIT (build.rs names it) rather than .init_array: that would be a table to relocate, on a page of its own. The
+// alignment keeps everything that is written, which is less than half a page, on one page: a second one would be copied
+// in every process.
 #[cfg(porthole_agent)]
-#[used]
-#[unsafe(link_section = ".init_array")]
-static CONSTRUCTOR: extern "C" fn() = constructor;
+core::arch::global_asm!(
+    ".section .data",
+    ".p2align 11",
+    ".text",
+    ".globl porthole_init",
+    ".hidden porthole_init",
+    ".type porthole_init,@function",
+    "porthole_init: jmp {}",
+    ".size porthole_init, .-porthole_init",
+    sym constructor,
+);

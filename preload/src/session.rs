@@ -211,14 +211,20 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
     room.get(..len).unwrap_or(&[])
 }
 
-/// The inode numbers of this process's namespaces; 0 where /proc does not tell.
+/// The inode numbers of this process's namespaces, in the order of [`NAMESPACES`]; 0 where /proc does not tell.
 fn namespaces() -> [u64; NAMESPACES.len()] {
-    let mut path = [0u8; 32];
-    NAMESPACES.map(|name| {
-        join(&mut path, &[b"/proc/self/ns/", name.as_bytes()])
-            .and_then(|path| sys::stat(sys::AT_FDCWD, path.as_ptr().cast(), 0).ok())
-            .map_or(0, |st| st.inode)
-    })
+    // one string: a table of strings would be one relocation each, for every process
+    const NAMES: &[u8] = b"mnt pid net ipc uts user cgroup time";
+    let mut inodes = [0; NAMESPACES.len()];
+    for (name, inode) in NAMES.split(|&b| b == b' ').zip(&mut inodes) {
+        let mut path = [0u8; 32];
+        if join(&mut path, &[b"/proc/self/ns/", name]).is_some()
+            && let Ok(st) = sys::stat(sys::AT_FDCWD, path.as_ptr().cast(), 0)
+        {
+            *inode = st.inode;
+        }
+    }
+    inodes
 }
 
 fn libc() -> Libc {
