@@ -55,6 +55,15 @@ impl Agent {
         bytes[page + control::CLOCK] = clock::of_this_machine() as u8;
         Ok(Agent(bytes))
     }
+
+    /// The same agent, making rings of `data` bytes (a power of two that `porthole_common::ring::valid_data_len`
+    /// accepts; agents ignore any other).
+    pub fn with_rings_of(mut self, data: u32) -> Agent {
+        if let Some(page) = control::find(&self.0) {
+            self.0[page + control::RING_DATA..][..4].copy_from_slice(&data.to_le_bytes());
+        }
+        self
+    }
 }
 
 /// Makes the share of a container: tmpfs, copy of the agent, overflow ring. `memory_limit` is the container's, 0 =

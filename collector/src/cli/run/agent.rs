@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// Environment variable that names the agent.
 const VARIABLE: &str = "PORTHOLE_LIBRARY";
+/// Data bytes of a ring. Nobody's memory limit is charged for these rings, and a single command may be all burst.
+const RING_DATA: u32 = 256 * 1024;
 
 /// The agent that `PORTHOLE_LIBRARY` names, else the one beside this program, else the one in `../lib/porthole/`.
 pub fn find() -> Result<Agent, Error> {
@@ -34,7 +36,7 @@ fn places(program: Option<&Path>) -> Vec<PathBuf> {
 }
 
 fn load(path: &Path) -> Result<Agent, Error> {
-    Agent::load(path).map_err(|e| Error::new(e.to_string()))
+    Ok(Agent::load(path).map_err(|e| Error::new(e.to_string()))?.with_rings_of(RING_DATA))
 }
 
 #[cfg(test)]
