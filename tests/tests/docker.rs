@@ -171,7 +171,8 @@ fn health_checks_are_recorded(f: &Fixture) {
 }
 
 fn a_terminal(f: &Fixture) {
-    let (id, said) = f.same(&["--tty"], &["/bin/sh", "-c", "exec 3</etc/secret; ls -l /proc/self/fd/0; sleep 1; exit 6"]);
+    let (id, said) =
+        f.same(&["--tty"], &["/bin/sh", "-c", "exec 3</etc/secret; ls -l /proc/self/fd/0; sleep 1; exit 6"]);
     assert!(said.status == 6 && said.text().contains("/dev/pts/"), "{said:?}");
     let all = f.collector.wait_for("records", |e| !e.of_container(&id).opens("/etc/secret").is_empty());
     let open = &all.of_container(&id).opens("/etc/secret").0[0];
