@@ -136,6 +136,8 @@ pub fn soft_limit(resource: usize) -> u64 {
 }
 /// `RLIMIT_FSIZE`.
 pub const RLIMIT_FSIZE: usize = 1;
+/// `RLIMIT_AS`.
+pub const RLIMIT_AS: usize = 9;
 
 /// prctl(2).
 pub fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> isize {
