@@ -10,7 +10,8 @@ use crate::ring::{self, Mapping};
 use crate::{clock, control, next, process, start, sys};
 use core::ffi::{c_char, c_int};
 use porthole_common::limits::{
-    HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_FIXED, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_DATA_MIN, RING_HEADER,
+    HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_FIXED, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_DATA, RING_DATA_MIN,
+    RING_HEADER,
 };
 use porthole_common::msgpack::{Writer, bin_len};
 use porthole_common::record::{Args, Hello, Libc, NAMESPACES, hello_flags};
@@ -106,9 +107,11 @@ fn hex(buf: &mut [u8; RING_NAME], mut at: usize, value: u64) -> usize {
 }
 
 fn own_ring(path: &[u8]) -> Option<usize> {
-    // Where address space is rationed, the program needs it more than the ring does.
-    let rationed = sys::soft_limit(sys::RLIMIT_AS) != u64::MAX;
-    let data = if rationed { RING_DATA_MIN } else { control::ring_data() };
+    let mut data = control::ring_data();
+    // Where address space is rationed, the program needs it more than a large ring does.
+    if data > RING_DATA && sys::soft_limit(sys::RLIMIT_AS) != u64::MAX {
+        data = RING_DATA_MIN;
+    }
     let size = RING_HEADER + data;
     // Growing a file beyond this limit raises SIGXFSZ, which kills.
     if sys::soft_limit(sys::RLIMIT_FSIZE) < size as u64 {
