@@ -125,7 +125,10 @@ fn own_ring(path: &[u8]) -> Option<usize> {
     let fd = fd as c_int;
     let made = sized_and_mapped(fd, size);
     sys::close(fd);
-    let (base, prepared) = made?;
+    let Some((base, prepared)) = made else {
+        sys::unlink(path.as_ptr() as *const c_char);
+        return None;
+    };
     // SAFETY: the header of the new mapping, which has memory; aligned.
     unsafe {
         (base as *mut [u8; 8]).write(MAGIC);

@@ -53,6 +53,10 @@ pub type Path = *const c_char;
 pub fn openat(dir: c_int, path: Path, flags: c_int, mode: u32) -> isize {
     call4(nr::OPENAT, dir as usize, path as usize, flags as usize, mode as usize)
 }
+/// unlink(2).
+pub fn unlink(path: Path) {
+    call3(nr::UNLINKAT, AT_FDCWD as usize, path as usize, 0);
+}
 /// close(2).
 pub fn close(fd: c_int) {
     call1(nr::CLOSE, fd as usize);

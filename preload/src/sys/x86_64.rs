@@ -32,6 +32,7 @@ pub mod nr {
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
     pub const NEWFSTATAT: usize = 262;
+    pub const UNLINKAT: usize = 263;
     pub const READLINKAT: usize = 267;
     pub const FACCESSAT: usize = 269;
     pub const FALLOCATE: usize = 285;
