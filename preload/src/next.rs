@@ -34,14 +34,17 @@ static OUR_NAME: AtomicUsize = AtomicUsize::new(0);
 
 /// A function that a hook stands before, looked up at its first use. One word without an initial value: the library
 /// has no data to be relocated or copied when it is loaded.
+#[repr(transparent)]
 pub struct Next {
     found: AtomicUsize,
 }
 
 const UNKNOWN: usize = 0;
-const NONE: usize = 1;
 
 impl Next {
+    /// What the word holds when there is no next definition; 0 before it has been looked up, else the address.
+    pub const NONE: usize = 1;
+
     /// Not looked up yet.
     pub const fn new() -> Next {
         Next { found: AtomicUsize::new(UNKNOWN) }
@@ -52,7 +55,7 @@ impl Next {
     pub fn address(&self, name: &'static str) -> Option<usize> {
         match self.found.load(Relaxed) {
             UNKNOWN => self.look_up(name),
-            NONE => None,
+            Next::NONE => None,
             at => Some(at),
         }
     }
@@ -62,7 +65,7 @@ impl Next {
     fn look_up(&self, name: &'static str) -> Option<usize> {
         walk_once();
         let found = find(OURSELVES.load(Relaxed) + 1, name.as_bytes(), true);
-        self.found.store(found.unwrap_or(NONE), Relaxed);
+        self.found.store(found.unwrap_or(Next::NONE), Relaxed);
         found
     }
 }
