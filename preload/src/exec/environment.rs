@@ -10,7 +10,7 @@ use porthole_common::record::Injection;
 
 const NAME: &[u8] = b"LD_PRELOAD=";
 /// Environment entries that fit on our stack; a larger environment gets memory of its own for the moment of the call.
-const ON_STACK: usize = 64;
+const ON_STACK: usize = 48;
 /// Bytes of a merged value that fit on our stack.
 const VALUE: usize = 320;
 

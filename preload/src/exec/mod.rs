@@ -10,7 +10,7 @@ mod path;
 mod target;
 
 pub use environment::{Environment, Room};
-pub use path::search;
+pub use path::{FOUND, search};
 
 use crate::{next, sandbox, sys};
 use core::ffi::{c_char, c_int};

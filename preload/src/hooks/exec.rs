@@ -3,7 +3,7 @@
 use super::{from_kernel, hook, outcome};
 use crate::capture::{Strings, c_str};
 use crate::emit::{self, Caller, Urgency};
-use crate::exec::{Environment, Look, Room, search};
+use crate::exec::{Environment, FOUND, Look, Room, search};
 use crate::next::Next;
 use crate::{control, init, sandbox, start, sys};
 use core::ffi::{c_char, c_int};
@@ -131,7 +131,7 @@ pub fn searching(call: Call, file: *const c_char, argv: Array, environment: Arra
     if unreadable(file, argv, environment) {
         return same();
     }
-    let mut found = [0u8; 512];
+    let mut found = [0u8; FOUND];
     let path = search(file, &mut found);
     let look = Look::at(sys::AT_FDCWD, path);
     let program = Program { call, dirfd: sys::AT_FDCWD, at_flags: 0, path, argv, look };

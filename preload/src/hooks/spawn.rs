@@ -2,7 +2,7 @@
 
 use super::exec::{Array, Program, unreadable};
 use super::hook;
-use crate::exec::{Environment, Look, Room, search};
+use crate::exec::{Environment, FOUND, Look, Room, search};
 use crate::{init, sys};
 use core::ffi::{c_char, c_int, c_void};
 use porthole_common::record::Call;
@@ -55,7 +55,7 @@ hook! {
         if unreadable(file, argv, envp) {
             return real(pid, file, actions, attributes, argv, envp);
         }
-        let mut found = [0u8; 512];
+        let mut found = [0u8; FOUND];
         let path = search(file, &mut found);
         spawned(Call::PosixSpawnp, path, pid, argv, envp, |pid, envp| real(pid, file, actions, attributes, argv, envp))
     }
