@@ -3,7 +3,7 @@
 //! From then on a system call that the program does not make itself may be fatal, so the agent makes none. What it
 //! needs later (the ring's pages, memory for another environment) is fetched just before the filter is installed.
 
-use crate::{process, ring, sys};
+use crate::sys;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 #[unsafe(link_section = ".data")]
@@ -21,13 +21,8 @@ pub fn active() -> bool {
     ACTIVE.load(Relaxed)
 }
 
-/// Fetches what will be needed, while that is still allowed.
+/// Sets the scratch memory aside, while that is still allowed.
 pub fn prepare() {
-    if active() {
-        return;
-    }
-    process::pid();
-    ring::prepare_all();
     if let Ok(at) = usize::try_from(sys::map_private(SCRATCH_LEN))
         && SCRATCH.compare_exchange(0, at, AcqRel, Relaxed).is_err()
     {

@@ -2,7 +2,7 @@
 
 use super::{from_kernel, hook, outcome};
 use crate::emit::{self, Caller, Urgency};
-use crate::{clock, sandbox, sys};
+use crate::{clock, process, ring, sandbox, sys};
 use core::ffi::{c_int, c_long};
 use porthole_common::record::{Call, Sandbox};
 
@@ -46,7 +46,11 @@ pub fn seccomp(operation: usize, install: impl Fn() -> c_long) -> c_long {
 /// Everything that needs a system call later is done before; what is recorded after makes none.
 fn installing(call: Call, mode: usize, install: impl Fn() -> c_int) -> c_int {
     crate::init::ensure();
-    sandbox::prepare();
+    if !sandbox::active() {
+        process::pid();
+        ring::prepare_all();
+        sandbox::prepare();
+    }
     let was = (sandbox::active(), clock::current());
     sandbox::set(true);
     if mode == MODE_STRICT {
