@@ -167,6 +167,24 @@ fn a_ring_that_ends_in_uncommitted_records_is_skipped_to_its_head() {
 }
 
 #[test]
+fn a_ring_laid_out_to_be_searched_for_ever_is_left() {
+    // every word is a commit word of the longest record, with a sequence number that would be welcome
+    let mut data = vec![0u8; porthole_common::limits::RING_DATA_MAX];
+    let longest = (porthole_common::limits::RECORD - RECORD_HEADER) as u64;
+    for word in data.chunks_exact_mut(8) {
+        word.copy_from_slice(&(longest | 7 << 32).to_le_bytes());
+    }
+    let units = (data.len() / 8) as u32;
+    let mut reader = Reader { position: 0, sequence: 0 };
+    let head = Head { sequence: u32::MAX / 4, position: units };
+    let start = std::time::Instant::now();
+    reader.skip(&data, head);
+    assert_eq!(reader.position, units, "given up");
+    // unbounded, this takes seconds in a release build and minutes in a debug one
+    assert!(start.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
 fn an_impossible_head_is_told_and_left() {
     let data = vec![0u8; RING_DATA_MIN];
     let mut reader = Reader { position: 10, sequence: 3 };

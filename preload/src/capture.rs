@@ -29,7 +29,7 @@ pub unsafe fn c_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
 pub unsafe fn path_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
     #[unsafe(link_section = ".data")]
     static STRNLEN: Next = Next::new();
-    let Some(at) = STRNLEN.address("strnlen").filter(|_| !p.is_null()) else {
+    let Some(at) = STRNLEN.address_in_libc("strnlen").filter(|_| !p.is_null()) else {
         // SAFETY: the caller's promise.
         return unsafe { c_str(p, max) };
     };

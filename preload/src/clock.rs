@@ -53,8 +53,8 @@ pub fn now() -> u64 {
 
 #[cold]
 fn realtime() -> u64 {
-    let Some(at) = CLOCK_GETTIME.address("clock_gettime") else { return 0 };
-    // SAFETY: clock_gettime of the C library or the vDSO.
+    let Some(at) = CLOCK_GETTIME.address_in_libc("clock_gettime") else { return 0 };
+    // SAFETY: clock_gettime of the C library.
     let read: unsafe extern "C" fn(c_int, *mut [i64; 2]) -> c_int = unsafe { core::mem::transmute(at) };
     let mut time = [0i64; 2];
     // SAFETY: the pointer is to a `struct timespec`; CLOCK_REALTIME (0) cannot fail, so errno stays.

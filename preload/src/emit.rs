@@ -137,14 +137,18 @@ impl Place {
     }
 }
 
-/// Gives the collector, which reads a busy ring every half millisecond, a moment to make room.
+/// Gives the collector, which reads a busy ring every half millisecond, a moment to make room. Once it has not used
+/// it, nobody waits again before it has read something: there may be no collector at all.
 #[cold]
 fn wait(ring: &Mapping, len: usize) -> Result<Slot, Full> {
-    for _ in 0..if sandbox::active() { 0 } else { 20 } {
-        sys::sleep_ns(50_000);
-        if let Ok(slot) = reserve(ring, len, true) {
-            return Ok(slot);
+    if !sandbox::active() && ring.is_read() {
+        for _ in 0..20 {
+            sys::sleep_ns(50_000);
+            if let Ok(slot) = reserve(ring, len, true) {
+                return Ok(slot);
+            }
         }
+        ring.not_read();
     }
     reserve(ring, len, false)
 }

@@ -28,6 +28,9 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Which of them is the agent.
 #[unsafe(link_section = ".data")]
 static OURSELVES: AtomicUsize = AtomicUsize::new(0);
+/// Which of them is the C library, + 1; 0 if none looks like it.
+#[unsafe(link_section = ".data")]
+static LIBC: AtomicUsize = AtomicUsize::new(0);
 /// The agent's file name as the loader knows it: a NUL-terminated string that lives as long as the library.
 #[unsafe(link_section = ".data")]
 static OUR_NAME: AtomicUsize = AtomicUsize::new(0);
@@ -63,8 +66,30 @@ impl Next {
     #[cold]
     #[inline(never)]
     fn look_up(&self, name: &'static str) -> Option<usize> {
-        walk_once();
-        let found = find(OURSELVES.load(Relaxed) + 1, name.as_bytes(), true);
+        let found = behind_us(name.as_bytes()).or_else(|| {
+            // musl since 1.2.4 has no names for large files and gives a program `fopen` for its `fopen64`; with us in
+            // between, we have to.
+            behind_us(name.as_bytes().strip_suffix(b"64")?)
+        });
+        self.found.store(found.unwrap_or(Next::NONE), Relaxed);
+        found
+    }
+
+    /// The C library's own function of that name, whoever else defines one: for what the agent calls for itself, where
+    /// another library's definition might call us again.
+    #[inline(always)]
+    pub fn address_in_libc(&self, name: &'static str) -> Option<usize> {
+        match self.found.load(Relaxed) {
+            UNKNOWN => self.look_up_in_libc(name),
+            Next::NONE => None,
+            at => Some(at),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_up_in_libc(&self, name: &'static str) -> Option<usize> {
+        let found = libc_symbol(name.as_bytes(), true);
         self.found.store(found.unwrap_or(Next::NONE), Relaxed);
         found
     }
@@ -73,7 +98,27 @@ impl Next {
 /// A symbol (function or variable) that the program sees under this name: the first definition of all objects.
 pub fn global(name: &'static str) -> Option<usize> {
     walk_once();
-    find(0, name.as_bytes(), false)
+    find(0..MAX_OBJECTS, name.as_bytes(), false)
+}
+
+/// A function that the C library itself defines.
+pub fn in_libc(name: &'static str) -> Option<usize> {
+    libc_symbol(name.as_bytes(), true)
+}
+
+fn behind_us(name: &[u8]) -> Option<usize> {
+    walk_once();
+    let first = OURSELVES.load(Relaxed) + 1;
+    // Behind us is nothing when we were loaded later than the program: then the C library's.
+    find(first..MAX_OBJECTS, name, true).or_else(|| libc_symbol(name, true))
+}
+
+fn libc_symbol(name: &[u8], function: bool) -> Option<usize> {
+    walk_once();
+    match LIBC.load(Relaxed) {
+        0 => find(OURSELVES.load(Relaxed) + 1..MAX_OBJECTS, name, function),
+        n => find(n - 1..n, name, function),
+    }
 }
 
 /// The agent's own path as the loader was given it.
@@ -87,10 +132,10 @@ pub fn own_path() -> Option<&'static [u8]> {
     Some(unsafe { c_str(name, 256) })
 }
 
-fn find(first: usize, name: &[u8], function: bool) -> Option<usize> {
+fn find(among: core::ops::Range<usize>, name: &[u8], function: bool) -> Option<usize> {
     let hash = gnu_hash(name);
     let count = COUNT.load(Acquire);
-    (first..count.min(MAX_OBJECTS)).find_map(|i| {
+    (among.start..among.end.min(count).min(MAX_OBJECTS)).find_map(|i| {
         let (base, dynamic) = (OBJECTS[i].base.load(Relaxed), OBJECTS[i].dynamic.load(Relaxed));
         // SAFETY: an object of the list that the loader gave; the objects loaded at start are never unloaded.
         unsafe { Symbols::of(base, dynamic)?.find(name, hash, function) }
@@ -172,6 +217,9 @@ unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void
     // SAFETY: the loader's name of the object.
     let libc = is_libc(unsafe { c_str(info.name, 4096) });
     if walk.count < MAX_OBJECTS - 1 || walk.count == MAX_OBJECTS - 1 && libc {
+        if libc && LIBC.load(Relaxed) == 0 {
+            LIBC.store(walk.count + 1, Relaxed);
+        }
         if let Some(object) = OBJECTS.get(walk.count) {
             object.base.store(info.base, Relaxed);
             object.dynamic.store(dynamic, Relaxed);

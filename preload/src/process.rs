@@ -1,7 +1,7 @@
 //! Which process this is: the pid, cached in a page that the kernel clears in every forked child.
 //!
 //! A fork may come from `fork`, `forkpty`, `daemon` or a bare `clone`: only the kernel sees them all. The page is
-//! mapped at the first record that asks; a process that only executes and ends never does. A vfork child shares our
+//! mapped at the first record that asks, or before the first fork; a process that only executes and ends never does. A vfork child shares our
 //! memory and sees its parent's pid here; calls that it makes on its way to exec ask the kernel instead
 //! ([`kernel_pid`]).
 
@@ -34,31 +34,29 @@ const OPENING: u32 = 3;
 /// sessions.
 const GRACE: u32 = 8;
 
-/// The page; mapped now if that is allowed.
 fn page() -> Option<&'static Page> {
     match PAGE.load(Relaxed) {
-        0 => map_page(),
+        0 => None,
         // SAFETY: mapped below, never unmapped.
         at => Some(unsafe { &*(at as *const Page) }),
     }
 }
 
-#[cold]
-fn map_page() -> Option<&'static Page> {
+/// Maps the page for the process `pid`, which owns the present ring. It is filled in before it is seen: whoever finds
+/// it empty later is a forked child.
+fn map_page(pid: u32) {
     const SIZE: usize = 4096;
-    if sandbox::active() {
-        return None;
-    }
-    let at = usize::try_from(sys::map_private(SIZE)).ok()?;
+    let Ok(at) = usize::try_from(sys::map_private(SIZE)) else { return };
     let cleared = sys::madvise(at, SIZE, sys::MADV_WIPEONFORK) == 0;
-    if !cleared || PAGE.compare_exchange(0, at, Relaxed, Relaxed).is_err() {
+    // SAFETY: fresh memory of that size, ours alone until it is published.
+    unsafe { &*(at as *const Page) }.known.store(state(OWN, pid), Relaxed);
+    if !cleared || PAGE.compare_exchange(0, at, Release, Relaxed).is_err() {
         sys::unmap(at, SIZE);
     }
-    match PAGE.load(Relaxed) {
-        0 => None,
-        // SAFETY: this mapping, or that of the thread that was faster.
-        at => Some(unsafe { &*(at as *const Page) }),
-    }
+}
+
+const fn state(session: u32, pid: u32) -> u64 {
+    (session as u64) << 32 | pid as u64
 }
 
 /// The pid (0 where it is not known and may not be asked: a child forked in a sandbox), and whether this process
@@ -66,45 +64,53 @@ fn map_page() -> Option<&'static Page> {
 /// thread is at it. The caller then opens one and calls [`own_session`].
 #[inline(always)]
 pub fn identity() -> (u32, bool) {
-    match PAGE.load(Relaxed) {
-        0 => ask(),
-        // SAFETY: mapped below, never unmapped.
-        at => match unsafe { &*(at as *const Page) }.known.load(Relaxed) {
-            known if known >> 32 == u64::from(OWN) => (known as u32, false),
-            _ => ask(),
-        },
+    match page().map(|p| p.known.load(Relaxed)) {
+        Some(known) if known >> 32 == u64::from(OWN) => (known as u32, false),
+        _ => ask(),
     }
 }
 
 /// The pid alone.
 pub fn pid() -> u32 {
-    let known = page().map_or(0, |p| p.known.load(Relaxed));
-    if known != 0 { known as u32 } else { ask().0 }
+    match page().map(|p| p.known.load(Relaxed)) {
+        Some(known) if known != 0 => known as u32,
+        _ => ask().0,
+    }
 }
 
 #[cold]
 #[inline(never)]
 fn ask() -> (u32, bool) {
+    if sandbox::active() {
+        return (page().map_or(0, |p| p.known.load(Relaxed) as u32), false);
+    }
+    let pid = sys::getpid();
     let Some(page) = page() else {
-        return (if sandbox::active() { 0 } else { sys::getpid() }, false);
+        // A vfork child, or one of a fork that no hook saw, is not the owner: nothing is kept in memory that may be
+        // its parent's.
+        if pid == OWNER.load(Relaxed) {
+            map_page(pid);
+        }
+        return (pid, false);
     };
     let mut known = page.known.load(Relaxed);
-    if known == 0 {
-        if sandbox::active() {
-            return (0, false);
-        }
-        let pid = sys::getpid();
-        let session = if OWNER.load(Relaxed) == pid { OWN } else { BORROWED };
-        known = u64::from(session) << 32 | u64::from(pid);
+    // Empty: cleared by a fork, even if the number is the same (the first process of a new pid namespace). Another
+    // number: a vfork child of a forked child has asked before.
+    if known == 0 || known as u32 != pid {
+        known = state(BORROWED, pid);
         page.known.store(known, Relaxed);
     }
-    let pid = known as u32;
-    let opening = u64::from(OPENING) << 32 | u64::from(pid);
-    let wants = known >> 32 == u64::from(BORROWED)
-        && !sandbox::active()
+    let wants = known == state(BORROWED, pid)
         && page.borrowed.fetch_add(1, Relaxed) >= GRACE
-        && page.known.compare_exchange(known, opening, Relaxed, Relaxed).is_ok();
+        && page.known.compare_exchange(known, state(OPENING, pid), Relaxed, Relaxed).is_ok();
     (pid, wants)
+}
+
+/// Before a fork: the child shall be able to tell that it is one.
+pub fn about_to_fork() {
+    if page().is_none() {
+        ask();
+    }
 }
 
 /// The pid as the kernel has it now: right in a vfork child too.
@@ -112,23 +118,19 @@ pub fn kernel_pid() -> u32 {
     if sandbox::active() { pid() } else { sys::getpid() }
 }
 
-/// Whether this is a vfork child, or any other process that shares our memory.
+/// Whether this may be a vfork child, or another process that shares our memory.
 pub fn shares_memory() -> bool {
-    let cached = match PAGE.load(Relaxed) {
-        0 => 0,
-        // SAFETY: as in `page`.
-        at => unsafe { &*(at as *const Page) }.known.load(Relaxed) as u32,
-    };
-    let known = if cached != 0 { cached } else { OWNER.load(Relaxed) };
-    known != kernel_pid()
+    match page().map(|p| p.known.load(Relaxed)) {
+        Some(0) => false, // cleared by a fork: the memory is this child's own
+        Some(known) => known as u32 != kernel_pid(),
+        None => OWNER.load(Relaxed) != kernel_pid(),
+    }
 }
 
 /// The process `pid` has a ring of its own.
 pub fn own_session(pid: u32) {
     OWNER.store(pid, Relaxed);
-    if PAGE.load(Relaxed) != 0
-        && let Some(page) = page()
-    {
-        page.known.store(u64::from(OWN) << 32 | u64::from(pid), Relaxed);
+    if let Some(page) = page() {
+        page.known.store(state(OWN, pid), Relaxed);
     }
 }

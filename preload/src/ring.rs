@@ -16,11 +16,19 @@ pub struct Mapping {
     /// Data bytes from the start that are known to have memory behind them. A page of a sparse file for which the
     /// file system has no room raises SIGBUS when it is touched; asking first turns that into an answer.
     prepared: AtomicU32,
+    /// The tail that somebody has waited for in vain, with bit 32 set.
+    given_up: AtomicU64,
 }
 
 #[unsafe(link_section = ".data")]
-static PLACES: [Mapping; 2] =
-    [const { Mapping { base: AtomicUsize::new(0), data_len: AtomicU32::new(0), prepared: AtomicU32::new(0) } }; 2];
+static PLACES: [Mapping; 2] = [const {
+    Mapping {
+        base: AtomicUsize::new(0),
+        data_len: AtomicU32::new(0),
+        prepared: AtomicU32::new(0),
+        given_up: AtomicU64::new(0),
+    }
+}; 2];
 /// 0 = no ring, else the place + 1.
 #[unsafe(link_section = ".data")]
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
@@ -38,6 +46,7 @@ pub fn switch_to(base: usize, data_len: usize, prepared: usize) {
     m.base.store(base, Relaxed);
     m.data_len.store(data_len as u32, Relaxed);
     m.prepared.store(prepared as u32, Relaxed);
+    m.given_up.store(0, Relaxed);
     CURRENT.store(place + 1, Release);
 }
 
@@ -62,6 +71,20 @@ impl Mapping {
     #[inline(always)]
     pub fn data(&self) -> usize {
         self.base.load(Relaxed) + RING_HEADER
+    }
+
+    /// Whether waiting for the reader makes sense: it has moved since somebody waited in vain.
+    pub fn is_read(&self) -> bool {
+        self.given_up.load(Relaxed) != self.mark()
+    }
+
+    /// The reader has not moved while somebody waited.
+    pub fn not_read(&self) {
+        self.given_up.store(self.mark(), Relaxed);
+    }
+
+    fn mark(&self) -> u64 {
+        1 << 32 | u64::from(self.tail())
     }
 
     /// Start of the header page.

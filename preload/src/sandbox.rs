@@ -8,12 +8,17 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 #[unsafe(link_section = ".data")]
 static ACTIVE: AtomicBool = AtomicBool::new(false);
-/// Memory that one exec at a time may use; 0 while it does, or before there is a filter.
+/// Memory for environments, set aside before there is a filter.
 #[unsafe(link_section = ".data")]
 static SCRATCH: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".data")]
+static TURN: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of the scratch memory: address space only, until it is used. Environments are rarely larger.
-pub const SCRATCH_LEN: usize = 256 * 1024;
+/// Execs that may use the scratch memory at the same time. They take turns and give nothing back: a vfork child, whose
+/// memory is its parent's, could not.
+const PARTS: usize = 4;
+/// Bytes of one part: address space only, until it is used. Environments are rarely larger.
+pub const SCRATCH_LEN: usize = 64 * 1024;
 
 /// Whether optional system calls are over for this process and its forked children.
 #[inline(always)]
@@ -23,10 +28,10 @@ pub fn active() -> bool {
 
 /// Sets the scratch memory aside, while that is still allowed.
 pub fn prepare() {
-    if let Ok(at) = usize::try_from(sys::map_private(SCRATCH_LEN))
+    if let Ok(at) = usize::try_from(sys::map_private(PARTS * SCRATCH_LEN))
         && SCRATCH.compare_exchange(0, at, AcqRel, Relaxed).is_err()
     {
-        sys::unmap(at, SCRATCH_LEN);
+        sys::unmap(at, PARTS * SCRATCH_LEN);
     }
 }
 
@@ -35,15 +40,10 @@ pub fn set(on: bool) {
     ACTIVE.store(on, Relaxed);
 }
 
-/// The scratch memory, if nobody has it.
-pub fn take_scratch() -> Option<usize> {
-    match SCRATCH.swap(0, AcqRel) {
+/// [`SCRATCH_LEN`] bytes for the exec that is about to be made.
+pub fn scratch() -> Option<usize> {
+    match SCRATCH.load(Acquire) {
         0 => None,
-        at => Some(at),
+        at => Some(at + TURN.fetch_add(1, Relaxed) % PARTS * SCRATCH_LEN),
     }
-}
-
-/// Gives it back.
-pub fn return_scratch(at: usize) {
-    SCRATCH.store(at, Release);
 }

@@ -9,6 +9,7 @@ use crate::capture::join;
 use crate::ring::{self, Mapping};
 use crate::{clock, control, next, process, start, sys};
 use core::ffi::{c_char, c_int};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use porthole_common::limits::{
     HELLO, HELLO_ARGC, HELLO_ARGV, HELLO_FIXED, HELLO_PATH, OVERFLOW_DATA, OVERFLOW_RING, RING_DATA, RING_DATA_MIN,
     RING_HEADER,
@@ -27,6 +28,11 @@ pub fn open_first() {
 /// Opens the session of a forked child; the inherited ring if that fails.
 #[cold]
 pub fn after_fork(inherited: &'static Mapping) -> &'static Mapping {
+    // A child's mapping of its ancestors' rings keeps them alive: a chain of forks must not keep any number.
+    if GENERATION.fetch_add(1, Relaxed) >= GENERATIONS {
+        process::own_session(sys::getpid());
+        return inherited;
+    }
     // The name of the parent's ring stands in its hello.
     let mut name = [0u8; RING_NAME];
     // SAFETY: the header of a ring of ours, with memory behind it.
@@ -37,6 +43,12 @@ pub fn after_fork(inherited: &'static Mapping) -> &'static Mapping {
     process::own_session(pid);
     opened.and(ring::current()).unwrap_or(inherited)
 }
+
+/// How often a line of forked processes has opened a session without executing anything.
+#[unsafe(link_section = ".data")]
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+/// Sessions of one such line. Later children write on into the last one's ring.
+const GENERATIONS: u32 = 8;
 
 const RING_NAME: usize = 32;
 const PAGE: usize = 4096;
@@ -161,7 +173,9 @@ fn shared_ring(path: &[u8]) -> Option<()> {
         return None;
     }
     let fd = fd as c_int;
-    let base = usize::try_from(sys::map_shared(fd, size)).ok();
+    // If there is none, any user could have made one.
+    let of_root = sys::stat(fd, c"".as_ptr(), sys::AT_EMPTY_PATH).is_ok_and(|st| st.uid == 0);
+    let base = if of_root { usize::try_from(sys::map_shared(fd, size)).ok() } else { None };
     sys::close(fd);
     let base = base?;
     // Any process of the container can have cut the file; only what is there may be touched.
@@ -236,7 +250,7 @@ fn namespaces() -> [u64; NAMESPACES.len()] {
 }
 
 fn libc() -> Libc {
-    if next::global("gnu_get_libc_version").is_some() { Libc::Glibc } else { Libc::Musl }
+    if next::in_libc("gnu_get_libc_version").is_some() { Libc::Glibc } else { Libc::Musl }
 }
 
 /// One packet to the collector; if nobody listens, or the queue is full, the ring is found all the same.

@@ -36,7 +36,7 @@ pub fn variable<'a>(environment: Strings, name: &[u8]) -> Option<&'a [u8]> {
 
 /// An entry of the auxiliary vector.
 pub fn auxiliary(kind: c_ulong) -> Option<c_ulong> {
-    let at = next::global("getauxval")?;
+    let at = next::in_libc("getauxval")?;
     // SAFETY: getauxval of the C library; it may set errno for an entry that is missing, and every entry asked for
     // here is always there on Linux.
     let get: unsafe extern "C" fn(c_ulong) -> c_ulong = unsafe { core::mem::transmute(at) };
@@ -62,7 +62,12 @@ pub fn arguments(name: *const c_char) -> Option<(Strings, usize)> {
     }
     // argc, argv[0], …, argv[argc - 1], null, environ[0], …
     let mut count = 0;
+    let here = &raw const count as usize;
     loop {
+        // Only while `environ` is where the kernel put it is argc found before our own frame.
+        if environment - 16 - 8 * count <= here && environment > here {
+            return None;
+        }
         // SAFETY: on the initial stack, between argc and the environment.
         let word = unsafe { *((environment - 16 - 8 * count) as *const usize) };
         if word == count {

@@ -5,6 +5,7 @@
 //! after the other. Everything in the copy, the head included, is hostile.
 
 use super::{Commit, Head, RECORD_HEADER, UNIT, checksum, units};
+use crate::limits::RECORD;
 
 /// How far a ring has been read. Kept on the collector's side; the container cannot change it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,16 +95,27 @@ impl Reader {
 
     /// Moves past a place that stays uncommitted, to the next valid record or to the head. Returns how many records
     /// were given up (those that the gap in the sequence shows).
+    ///
+    /// Bounded work: candidates are judged by their sequence number before their checksum, and what a container lays
+    /// out to be summed over and over ends the search.
     pub fn skip(&mut self, data: &[u8], head: Head) -> u32 {
         let unread = self.unread(head, data.len() as u32).unwrap_or(0);
+        let window = head.sequence.wrapping_sub(self.sequence);
+        let mut summed = 0;
         for ahead in 1..unread {
             let position = self.position.wrapping_add(ahead);
-            if let Some(Piece::Record { raw, .. }) = read_at(data, position, unread - ahead) {
-                let missing = raw.sequence.wrapping_sub(self.sequence);
-                if missing != 0 && missing < head.sequence.wrapping_sub(self.sequence) {
-                    *self = Reader { position, sequence: raw.sequence };
-                    return missing;
-                }
+            let Some(candidate) = Candidate::at(data, position, unread - ahead) else { continue };
+            let missing = candidate.sequence().wrapping_sub(self.sequence);
+            if candidate.commit.pad || missing == 0 || missing >= window {
+                continue;
+            }
+            summed += usize::from(candidate.commit.len);
+            if summed > SEARCH * data.len() {
+                break;
+            }
+            if let Some(Piece::Record { raw, .. }) = candidate.verify() {
+                *self = Reader { position, sequence: raw.sequence };
+                return missing;
             }
         }
         self.jump(head)
@@ -130,28 +142,55 @@ enum Piece<'a> {
     Pad { units: u32 },
 }
 
+/// How many times the ring's size [`Reader::skip`] sums at most.
+const SEARCH: usize = 4;
+
 /// The record or pad at `position`, if its checksum holds and it ends within `unread` units and before the data's end.
 fn read_at(data: &[u8], position: u32, unread: u32) -> Option<Piece<'_>> {
-    let units_in_data = (data.len() / UNIT) as u32;
-    let place = (position & (units_in_data - 1)) as usize * UNIT;
-    let bytes = data.get(place..)?;
-    let commit = Commit::unpack(u64_at(bytes, 0)?)?;
-    let len = usize::from(commit.len);
-    if commit.pad {
-        let whole = len == bytes.len() && len / UNIT <= unread as usize;
-        let holds = commit.check == checksum::pad(position, commit.len);
-        return (whole && holds).then_some(Piece::Pad { units: (len / UNIT) as u32 });
+    Candidate::at(data, position, unread)?.verify()
+}
+
+/// What may be a record or pad: its lengths are possible.
+struct Candidate<'a> {
+    position: u32,
+    commit: Commit,
+    /// Sequence and pid.
+    ids: u64,
+    /// From its commit word to the data's end.
+    bytes: &'a [u8],
+}
+
+impl<'a> Candidate<'a> {
+    fn at(data: &'a [u8], position: u32, unread: u32) -> Option<Candidate<'a>> {
+        let units_in_data = (data.len() / UNIT) as u32;
+        let place = (position & (units_in_data - 1)) as usize * UNIT;
+        let bytes = data.get(place..)?;
+        let commit = Commit::unpack(u64_at(bytes, 0)?)?;
+        let len = usize::from(commit.len);
+        if commit.pad {
+            let whole = len == bytes.len() && len / UNIT <= unread as usize;
+            return whole.then_some(Candidate { position, commit, ids: 0, bytes });
+        }
+        let fits = len <= RECORD - RECORD_HEADER && units(len) <= unread;
+        fits.then_some(Candidate { position, commit, ids: u64_at(bytes, 8)?, bytes })
     }
-    let units = units(len);
-    if units > unread {
-        return None;
+
+    fn sequence(&self) -> u32 {
+        self.ids as u32
     }
-    let ids = u64_at(bytes, 8)?;
-    let (sequence, pid) = (ids as u32, (ids >> 32) as u32);
-    let time = u64_at(bytes, 16)?;
-    let payload = bytes.get(RECORD_HEADER..RECORD_HEADER + len)?;
-    (commit.check == checksum::record(position, sequence, pid, time, payload))
-        .then_some(Piece::Record { raw: Raw { sequence, pid, time, payload }, units })
+
+    fn verify(self) -> Option<Piece<'a>> {
+        let len = usize::from(self.commit.len);
+        if self.commit.pad {
+            let holds = self.commit.check == checksum::pad(self.position, self.commit.len);
+            return holds.then_some(Piece::Pad { units: (len / UNIT) as u32 });
+        }
+        let (sequence, pid) = (self.sequence(), (self.ids >> 32) as u32);
+        let time = u64_at(self.bytes, 16)?;
+        let payload = self.bytes.get(RECORD_HEADER..RECORD_HEADER + len)?;
+        (self.commit.check == checksum::record(self.position, sequence, pid, time, payload))
+            .then_some(Piece::Record { raw: Raw { sequence, pid, time, payload }, units: units(len) })
+    }
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {

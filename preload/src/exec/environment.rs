@@ -10,40 +10,29 @@ use porthole_common::record::Injection;
 
 const NAME: &[u8] = b"LD_PRELOAD=";
 /// Environment entries that fit on our stack; a larger environment gets memory of its own for the moment of the call.
-const ON_STACK: usize = 48;
+const ON_STACK: usize = 40;
 /// Bytes of a merged value that fit on our stack.
-const VALUE: usize = 320;
+const VALUE: usize = 256;
 
 /// Room on the stack of the hook for another environment.
 pub struct Room {
     pointers: [MaybeUninit<*const c_char>; ON_STACK],
     value: [u8; VALUE],
-    elsewhere: Elsewhere,
-}
-
-/// Memory of a larger environment, beside the stack.
-#[derive(Default)]
-enum Elsewhere {
-    #[default]
-    None,
-    /// A mapping of our own: its address and length.
-    Mapped(usize, usize),
-    /// The memory that was set aside before a sandbox began.
-    Scratch(usize),
+    /// A mapping of its own for a larger environment: address and length.
+    mapped: (usize, usize),
 }
 
 impl Room {
     /// Unused.
     pub const fn new() -> Room {
-        Room { pointers: [MaybeUninit::uninit(); ON_STACK], value: [0; VALUE], elsewhere: Elsewhere::None }
+        Room { pointers: [MaybeUninit::uninit(); ON_STACK], value: [0; VALUE], mapped: (0, 0) }
     }
 
     /// Gives back what a call that returned did not need.
     pub fn release(&mut self) {
-        match core::mem::take(&mut self.elsewhere) {
-            Elsewhere::None => {}
-            Elsewhere::Mapped(at, len) => sys::unmap(at, len),
-            Elsewhere::Scratch(at) => sandbox::return_scratch(at),
+        let (at, len) = core::mem::take(&mut self.mapped);
+        if len != 0 {
+            sys::unmap(at, len);
         }
     }
 }
@@ -162,14 +151,15 @@ fn memory(room: &mut Room, pointers: usize, bytes: usize) -> Option<Memory<'_>> 
     let table = pointers * size_of::<*const c_char>();
     let len = table + bytes;
     let at = if sandbox::active() {
-        let at = if len <= sandbox::SCRATCH_LEN { sandbox::take_scratch()? } else { return None };
-        room.elsewhere = Elsewhere::Scratch(at);
-        at
+        if len > sandbox::SCRATCH_LEN {
+            return None;
+        }
+        sandbox::scratch()?
     } else if process::shares_memory() {
         return None;
     } else {
         let at = usize::try_from(sys::map_private(len)).ok()?;
-        room.elsewhere = Elsewhere::Mapped(at, len);
+        room.mapped = (at, len);
         at
     };
     // SAFETY: memory of that size, ours alone until `release`.

@@ -7,7 +7,7 @@ use crate::{sandbox, start, sys};
 use core::ffi::{c_char, c_int};
 
 /// Bytes of a path that a search can find; a longer one stays as it was given.
-pub const FOUND: usize = 320;
+pub const FOUND: usize = 256;
 
 /// Where execvp will find `file`, written into `buf`; `file` itself where no search is made or nothing is found.
 pub fn search(file: *const c_char, buf: &mut [u8]) -> *const c_char {

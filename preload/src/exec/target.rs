@@ -11,7 +11,6 @@ const SCRIPTS: usize = 4;
 /// Bytes looked at: the ELF header and the first seven program headers. PT_INTERP must stand before the first PT_LOAD.
 const LOOK: usize = 64 + 7 * 56;
 
-const AT_EMPTY_PATH: c_int = 0x1000;
 const S_IFMT: u32 = 0o170000;
 const S_IFREG: u32 = 0o100000;
 const S_ISUID: u32 = 0o4000;
@@ -51,7 +50,7 @@ pub fn of_path(dir: c_int, path: *const c_char) -> Result<Target, NoDescriptor> 
 pub fn of_file(fd: c_int) -> Result<Target, NoDescriptor> {
     let mut head = [0u8; LOOK];
     let empty = [0u8; 1];
-    let Ok(st) = sys::stat(fd, empty.as_ptr().cast(), AT_EMPTY_PATH) else { return Ok(Target::Unknown) };
+    let Ok(st) = sys::stat(fd, empty.as_ptr().cast(), sys::AT_EMPTY_PATH) else { return Ok(Target::Unknown) };
     if st.mode & S_IFMT != S_IFREG {
         return Ok(Target::Unknown);
     }

@@ -22,7 +22,9 @@ fn connected(fd: c_int, addr: *const c_void, len: u32, res: c_int) {
     if !control::wants(Kind::Connect) {
         return;
     }
-    let readable = !addr.is_null() && res != -sys::EFAULT && res != -sys::EINVAL;
+    // Errors that the kernel gives before it has read the address.
+    let unread = [-sys::EFAULT, -sys::EINVAL, -sys::EBADF];
+    let readable = !addr.is_null() && !unread.contains(&res);
     let len = if readable { (len as usize).min(SOCKADDR) } else { 0 };
     // SAFETY: the kernel has taken this address, or refused it for another reason than its place or length.
     let addr = unsafe { core::slice::from_raw_parts(if len == 0 { [].as_ptr() } else { addr.cast::<u8>() }, len) };

@@ -167,6 +167,10 @@ hook! {
 hook! {
     fn fexecve(fd: c_int, argv: Array, envp: Array) -> c_int, missing from_kernel(-(sys::ENOSYS as isize)),
     real => {
+        // The C library refuses what the kernel would take.
+        if argv.is_null() || envp.is_null() {
+            return real(fd, argv, envp);
+        }
         let mut name = [0u8; 256];
         let path = name_of(fd, &mut name);
         if unreadable(path, argv, envp) {

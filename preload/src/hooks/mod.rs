@@ -56,7 +56,7 @@ static ERRNO: AtomicUsize = AtomicUsize::new(0);
 pub fn errno() -> Option<*mut c_int> {
     let at = match ERRNO.load(Relaxed) {
         0 => {
-            let at = next::global("__errno_location")?;
+            let at = next::in_libc("__errno_location")?;
             ERRNO.store(at, Relaxed);
             at
         }

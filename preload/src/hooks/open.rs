@@ -3,7 +3,7 @@
 use super::{from_kernel, hook, outcome};
 use crate::capture::path_str;
 use crate::emit::{self, Urgency};
-use crate::{control, sys};
+use crate::{control, sandbox, sys};
 use core::ffi::{c_char, c_int};
 use porthole_common::limits;
 use porthole_common::record::{Call, Kind, Open};
@@ -14,7 +14,7 @@ use porthole_common::record::{Call, Kind, Open};
 /// `path` is what the program passed to a call that did not fail with EFAULT.
 #[inline(never)]
 pub unsafe fn opened(call: Call, res: c_int, dirfd: c_int, path: *const c_char, flags: c_int, mode: u32) {
-    if !control::wants(Kind::Open) || res == -sys::EFAULT {
+    if !control::wants(Kind::Open) || res == -sys::EFAULT || res == -sys::EINVAL && unread(dirfd, path) {
         return;
     }
     // SAFETY: the kernel has read the string.
@@ -22,6 +22,13 @@ pub unsafe fn opened(call: Call, res: c_int, dirfd: c_int, path: *const c_char, 
     let makes = flags & sys::O_CREAT != 0 || flags & sys::O_TMPFILE_BIT != 0;
     let open = Open { call, res, flags: flags as u32, mode: if makes { mode } else { 0 }, dirfd, path };
     emit::record_hot(Urgency::Normal, open.prefix(), path);
+}
+
+/// EINVAL may have come before the kernel has read the path, or after. True if it cannot be read.
+#[cold]
+#[inline(never)]
+fn unread(dirfd: c_int, path: *const c_char) -> bool {
+    sandbox::active() || sys::access(dirfd, path, 0) == -(sys::EFAULT as isize)
 }
 
 /// One function that opens: `$call` with directory `$dir`, flags and mode.

@@ -2,13 +2,14 @@
 
 use super::{from_kernel, hook, outcome};
 use crate::emit::{self, Caller, Urgency};
-use crate::sys;
+use crate::{process, sys};
 use core::ffi::c_int;
 use porthole_common::record::{Call, Exit, Fork};
 
 hook! {
     fn fork() -> c_int, missing from_kernel(sys::call0(sys::nr::FORK)),
     real => {
+        process::about_to_fork();
         let result = real();
         if result != 0 {
             let fork = Fork { call: Call::Fork, res: outcome(result) };

@@ -4,7 +4,7 @@ use super::{from_kernel, hook, outcome};
 use crate::emit::{self, Caller, Urgency};
 use crate::{clock, process, ring, sandbox, sys};
 use core::ffi::{c_int, c_long};
-use porthole_common::record::{Call, Sandbox};
+use porthole_common::record::{Call, Clock, Sandbox};
 
 const PR_SET_SECCOMP: c_int = 22;
 const MODE_STRICT: usize = 1;
@@ -13,29 +13,32 @@ const MODE_FILTER: usize = 2;
 hook! {
     fn prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int,
     missing from_kernel(sys::prctl(option, a, b, c, d)),
-    real => {
-        match option {
-            PR_SET_SECCOMP => installing(Call::Prctl, a, || real(option, a, b, c, d)),
-            clock::PR_SET_TSC => {
-                let before = clock::current();
-                clock::forbid();
-                let result = real(option, a, b, c, d);
-                match (result, a) {
-                    (0, clock::PR_TSC_ENABLE) => clock::choose(),
-                    (0, _) => {}
-                    _ => clock::set(before),
-                }
-                result
+    real => { changing(option, a, || real(option, a, b, c, d)) }
+}
+
+/// prctl, called as itself or through `syscall()`.
+pub fn changing(option: c_int, a: usize, call: impl Fn() -> c_int) -> c_int {
+    match option {
+        PR_SET_SECCOMP => installing(Call::Prctl, a, call),
+        clock::PR_SET_TSC => {
+            let before = clock::current();
+            clock::forbid();
+            let result = call();
+            match (result, a) {
+                (0, clock::PR_TSC_ENABLE) => clock::choose(),
+                (0, _) => {}
+                _ => clock::set(before),
             }
-            _ => real(option, a, b, c, d),
+            result
         }
+        _ => call(),
     }
 }
 
 /// `seccomp(2)` through `syscall()`: there is no libc function. See `variadic`.
-pub fn seccomp(operation: usize, install: impl Fn() -> c_long) -> c_long {
-    const SET_MODE_STRICT: usize = 0;
-    const SET_MODE_FILTER: usize = 1;
+pub fn seccomp(operation: u32, install: impl Fn() -> c_long) -> c_long {
+    const SET_MODE_STRICT: u32 = 0;
+    const SET_MODE_FILTER: u32 = 1;
     match operation {
         SET_MODE_STRICT => installing(Call::Seccomp, MODE_STRICT, || install() as c_int) as c_long,
         SET_MODE_FILTER => installing(Call::Seccomp, MODE_FILTER, || install() as c_int) as c_long,
@@ -53,8 +56,9 @@ fn installing(call: Call, mode: usize, install: impl Fn() -> c_int) -> c_int {
     }
     let was = (sandbox::active(), clock::current());
     sandbox::set(true);
-    if mode == MODE_STRICT {
-        clock::forbid(); // older kernels take the counter away with it
+    // Strict mode takes the counter away on older kernels; the C library's clock may turn out to be a system call.
+    if mode == MODE_STRICT || was.1 == Clock::Realtime as u8 {
+        clock::forbid();
     }
     let result = install();
     if result == -1 {

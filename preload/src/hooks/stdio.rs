@@ -20,7 +20,7 @@ fn descriptor(of: &Next, name: &'static str, stream: Stream) -> c_int {
     if stream.is_null() {
         return outcome(-1);
     }
-    let Some(at) = of.address(name) else { return 0 };
+    let Some(at) = of.address_in_libc(name) else { return 0 };
     // SAFETY: fileno or dirfd of the C library.
     let get: unsafe extern "C" fn(Stream) -> c_int = unsafe { core::mem::transmute(at) };
     let at = errno();

@@ -82,7 +82,7 @@ gather! {
     execle => execle_array;
 }
 
-const SECCOMP: usize = crate::sys::nr::SECCOMP;
+use crate::sys::nr::{PRCTL, SECCOMP};
 
 /// syscall(number, …): up to six arguments, the last one on the stack. Programs that make their own system calls make
 /// many: once the next definition is known, this is three instructions and a jump.
@@ -91,7 +91,9 @@ const SECCOMP: usize = crate::sys::nr::SECCOMP;
 unsafe extern "C" fn syscall() {
     core::arch::naked_asm!(
         "cmp rdi, {seccomp}",
-        "je {own}",
+        "je {own_seccomp}",
+        "cmp rdi, {prctl}",
+        "je {own_prctl}",
         "mov rax, qword ptr [rip + {found}]",
         "cmp rax, {none}",
         "jbe 2f",
@@ -114,7 +116,9 @@ unsafe extern "C" fn syscall() {
         "add rsp, 56",
         "jmp rax",
         seccomp = const SECCOMP,
-        own = sym syscall_seccomp,
+        own_seccomp = sym syscall_seccomp,
+        prctl = const PRCTL,
+        own_prctl = sym syscall_prctl,
         found = sym SYSCALL,
         none = const Next::NONE,
         next = sym next_syscall,
@@ -129,10 +133,19 @@ extern "C" fn no_syscall() -> c_long {
     super::from_kernel(-(crate::sys::ENOSYS as isize)).into()
 }
 
+type Syscall = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize) -> c_long;
+
 unsafe extern "C" fn syscall_seccomp(number: usize, operation: usize, flags: usize, args: usize) -> c_long {
-    type Syscall = unsafe extern "C" fn(usize, usize, usize, usize) -> c_long;
-    sandbox::seccomp(operation, || {
+    sandbox::seccomp(operation as u32, || {
         // SAFETY: `syscall` of the C library with the program's arguments.
-        unsafe { core::mem::transmute::<usize, Syscall>(next_syscall())(number, operation, flags, args) }
+        unsafe { core::mem::transmute::<usize, Syscall>(next_syscall())(number, operation, flags, args, 0, 0) }
     })
+}
+
+unsafe extern "C" fn syscall_prctl(number: usize, option: usize, a: usize, b: usize, c: usize, d: usize) -> c_long {
+    let result = sandbox::changing(option as c_int, a, || {
+        // SAFETY: as above; results of prctl are small numbers.
+        unsafe { core::mem::transmute::<usize, Syscall>(next_syscall())(number, option, a, b, c, d) as c_int }
+    });
+    c_long::from(result)
 }

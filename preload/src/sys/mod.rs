@@ -9,6 +9,8 @@ pub use x86_64::*;
 
 use core::ffi::{c_char, c_int, c_void};
 
+/// `AT_EMPTY_PATH`.
+pub const AT_EMPTY_PATH: c_int = 0x1000;
 /// `AT_FDCWD`.
 pub const AT_FDCWD: c_int = -100;
 /// `O_RDONLY`.
@@ -35,6 +37,8 @@ pub const O_NOFOLLOW: c_int = 0o400000;
 pub const O_CLOEXEC: c_int = 0o2000000;
 /// The bit that tells `O_TMPFILE` from `O_DIRECTORY`.
 pub const O_TMPFILE_BIT: c_int = 0o20000000;
+/// `EBADF`.
+pub const EBADF: c_int = 9;
 /// `EFAULT`.
 pub const EFAULT: c_int = 14;
 /// `EINVAL`.
