@@ -55,6 +55,63 @@ fn bad_hellos_are_refused_and_counted() {
 }
 
 #[test]
+fn a_lease_on_a_ring_stops_nobody() {
+    if !nix::unistd::geteuid().is_root() {
+        return support_skip("needs root to take a lease that the collector would wait for");
+    }
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("leases");
+    c.listening();
+    // Under a name that no ring has, so that it can be leased before the collector looks at it.
+    let elsewhere = std::env::temp_dir().join(format!("porthole-leased-{}", std::process::id()));
+    fs::create_dir_all(&elsewhere).unwrap();
+    let ring = Ring::make(&elsewhere, "leased", &hello("leased", |_| {}));
+    let hidden = c.dir.rings().join("Hidden");
+    fs::write(&hidden, fs::read(&ring.path).unwrap()).unwrap();
+    fs::remove_dir_all(&elsewhere).unwrap();
+    let script = "import fcntl,os,sys,signal\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                  fd = os.open(sys.argv[1], os.O_RDWR)\nfcntl.fcntl(fd, 1024, fcntl.F_WRLCK)\n\
+                  os.rename(sys.argv[1], sys.argv[2])\nprint('held', flush=True)\nsys.stdin.read()";
+    let mut holder = std::process::Command::new("python3")
+        .args(["-c", script])
+        .args([hidden, c.dir.rings().join("leased")])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = [0u8; 5];
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut held).unwrap();
+    // The kernel would let the collector wait for 45 seconds.
+    let before = Instant::now();
+    refused(&pipeline, "ring_leased", 1);
+    still_works(&state, &c, "beside");
+    pipeline.stop();
+    assert!(before.elapsed() < Duration::from_secs(30));
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+}
+
+#[test]
+fn more_pids_than_are_remembered_lose_no_record() {
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("forged-pids");
+    c.listening();
+    let ring = c.ring("forger");
+    c.send(&ring.hello);
+    let payload = support::open_record("/deep/directory", 3);
+    for pid in 1000..5000 {
+        ring.write_patiently(pid, &payload);
+    }
+    still_works(&state, &c, "beside");
+    state.wait("all records of forged pids", |l| {
+        of_type(l, "openat").iter().filter(|o| o["fd.name"] == "/deep/directory").count() == 4000
+    });
+    pipeline.stop();
+}
+
+#[test]
 fn only_the_owner_of_a_ring_can_announce_it() {
     if !nix::unistd::geteuid().is_root() {
         return support_skip("needs root to give a file away");

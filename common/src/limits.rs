@@ -42,7 +42,7 @@ pub const RING_DATA: usize = 64 * 1024;
 /// Smallest and largest ring that a collector accepts (powers of two).
 pub const RING_DATA_MIN: usize = 16 * 1024;
 /// See [`RING_DATA_MIN`].
-pub const RING_DATA_MAX: usize = 1024 * 1024;
+pub const RING_DATA_MAX: usize = 256 * 1024;
 
 /// Largest hello: what is left of the header behind the fixed part.
 pub const HELLO: usize = RING_HEADER - crate::ring::HELLO_OFFSET;

@@ -13,7 +13,7 @@ use porthole_common::ring::{self, Head};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -53,7 +53,9 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     if !size.checked_sub(limits::RING_HEADER).is_some_and(ring::valid_data_len) {
         return Err(if size == 0 || size == FIRST_PAGE { NOT_READY } else { "ring_size" });
     }
-    let file = File::open(proc_path(&handle)).map_err(|_| "ring_unopenable")?;
+    // Without waiting: a process of the container may hold a lease on the file.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(proc_path(&handle));
+    let file = file.map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { LEASED } else { "ring_unopenable" })?;
     let mut header = [0u8; 24];
     let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -98,6 +100,8 @@ const FIRST_PAGE: usize = 4096;
 
 /// The file is not there any more: it was read under its hello, and removed.
 pub(crate) const GONE: Refusal = "ring_gone";
+/// A process of the container holds a lease on the file, which agents never do.
+pub(crate) const LEASED: Refusal = "ring_leased";
 /// The agent has not finished the header page: to be tried again.
 pub(crate) const NOT_READY: Refusal = "ring_without_hello";
 
@@ -165,7 +169,9 @@ impl Ring {
         self.released.store(reader.position, Relaxed);
         let mut file = lock(&self.release);
         if file.is_none() {
-            *file = OpenOptions::new().write(true).open(proc_path(&self.file)).ok();
+            // Not there while a process of the container holds a lease; tried again with the next release.
+            let options = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).clone();
+            *file = options.open(proc_path(&self.file)).ok();
         }
         // A file that the container has cut grows again by this, by one page of its own quota.
         if let Some(file) = &*file {

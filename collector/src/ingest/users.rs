@@ -56,8 +56,12 @@ impl Users {
             return;
         }
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle));
-        let Ok(file) = nix::fcntl::openat(AT_FDCWD, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        else {
+        let Ok(file) = nix::fcntl::openat(
+            AT_FDCWD,
+            path.as_str(),
+            OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        ) else {
             return;
         };
         let mut bytes = vec![];

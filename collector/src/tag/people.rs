@@ -1,7 +1,6 @@
 //! Who made a record, and how a process ends.
 
 use super::process::Person;
-use super::sessions::MAX_OTHERS;
 use super::{Draft, Tagger};
 use crate::container::Container;
 use crate::event::{Identity, Source, Value};
@@ -71,7 +70,7 @@ impl Tagger {
         let pid = (ns.pid.is_some() && ns.pid == host_pids).then_some(vpid);
         let person = if t.shared { self.of_shared(id, vpid)? } else { t.own.child(vpid, pid) };
         let t = self.sessions.get_mut(&id)?;
-        if t.others.len() >= MAX_OTHERS {
+        if t.others.len() >= t.room_for_others() {
             t.others.clear();
         }
         Some(person)

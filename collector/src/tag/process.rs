@@ -7,8 +7,11 @@ use crate::ingest::message::Sender;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Directories that a process keeps open and that later paths may start from.
-const MAX_DIRECTORIES: usize = 256;
+/// Directories that a process keeps open and that later paths may start from, and their paths' bytes: whoever writes
+/// records decides how many there are.
+const MAX_DIRECTORIES: usize = 64;
+/// See [`MAX_DIRECTORIES`].
+const MAX_DIRECTORY_BYTES: usize = 4096;
 
 /// A process as the tag stage follows it.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +20,8 @@ pub(crate) struct Person {
     pub identity: Option<Identity>,
     /// Start time in clock ticks, where verified.
     pub start_ticks: Option<u64>,
-    /// Paths of descriptors that are directories.
-    directories: HashMap<i32, Arc<str>>,
+    /// Paths of descriptors that are directories, shared with forked children until one of them changes.
+    directories: Arc<HashMap<i32, Arc<str>>>,
     /// Status that it gave when it asked to end.
     pub exit_status: Option<i32>,
 }
@@ -34,13 +37,15 @@ impl Person {
 
     /// A descriptor now is this directory, or something else.
     pub fn opened(&mut self, fd: i32, directory: Option<&str>) {
+        let bytes = || self.directories.values().map(|path| path.len()).sum::<usize>();
         match directory {
-            Some(path) if self.directories.len() < MAX_DIRECTORIES => {
-                self.directories.insert(fd, path.into());
+            Some(path) if self.directories.len() < MAX_DIRECTORIES && bytes() + path.len() <= MAX_DIRECTORY_BYTES => {
+                Arc::make_mut(&mut self.directories).insert(fd, path.into());
             }
-            _ => {
-                self.directories.remove(&fd);
+            _ if self.directories.contains_key(&fd) => {
+                Arc::make_mut(&mut self.directories).remove(&fd);
             }
+            _ => {}
         }
     }
 
@@ -164,7 +169,10 @@ pub(super) fn of_sender(sender: &Sender) -> Person {
     let whole = same.map(|f| &f.argv).filter(|a| !a.is_empty() && a.first() == hello.argv.first());
     set_arguments(&mut process, whole.unwrap_or(&hello.argv));
     let start_ticks = facts.map(|f| f.stat.start_ticks);
-    Person { start_ticks, ..Person::new(process, sender.identity) }
+    // The kernel knows another program: the process has executed something since, or its hello lies.
+    let contradicted = facts.is_some() && same.is_none();
+    let identity = if contradicted { sender.identity.min(Identity::Inherited) } else { sender.identity };
+    Person { start_ticks, ..Person::new(process, identity) }
 }
 
 /// The executable by the hello's word. The kernel hands a script to its interpreter as an argument.
@@ -209,6 +217,24 @@ mod tests {
         let process =
             Process { pid: Some(100), vpid: Some(7), name: "sh".into(), cwd: "/w/".into(), ..Default::default() };
         Person::new(process, Identity::Verified)
+    }
+
+    #[test]
+    fn directories_are_remembered_within_bounds_and_shared_with_children() {
+        let mut parent = shell();
+        for fd in 0..1000 {
+            parent.opened(fd, Some(&format!("/{}", "d".repeat(100))));
+        }
+        let bytes: usize = parent.directories.values().map(|p| p.len()).sum();
+        assert!(parent.directories.len() > 20 && bytes <= MAX_DIRECTORY_BYTES, "{bytes}");
+        let mut child = parent.child(8, None);
+        assert!(Arc::ptr_eq(&parent.directories, &child.directories));
+        child.opened(0, None);
+        assert!(parent.directories.contains_key(&0) && !child.directories.contains_key(&0));
+        for fd in 0..1000 {
+            parent.opened(fd + 2000, Some("/d"));
+        }
+        assert!(parent.directories.len() <= MAX_DIRECTORIES);
     }
 
     #[test]

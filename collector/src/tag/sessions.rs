@@ -5,7 +5,7 @@ use super::pending::WAIT;
 use super::process::{self, Person};
 use super::{Draft, Known, Tagger};
 use crate::container::Container;
-use crate::event::{Identity, Namespaces, Source};
+use crate::event::{Identity, Source};
 use crate::ingest::hello::Hello;
 use crate::ingest::message::{Batch, Sender, Session, SessionId};
 use crate::ingest::{facts, ring::Ring};
@@ -17,10 +17,13 @@ use porthole_common::record::Libc;
 use porthole_common::ring::reader::Reader;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-/// Pids beside its own that one ring's records may name and that are remembered.
-pub(super) const MAX_OTHERS: usize = 1024;
+/// Pids that a container's records may name beside the rings' own and that are remembered: a ring's share of this.
+const OTHERS_OF_CONTAINER: usize = 4096;
+/// A ring's share, at least and at most.
+const OTHERS_OF_RING: (usize, usize) = (4, 256);
 /// Processes of one container that are told apart when they are counted.
 const MAX_SEEN: usize = 100_000;
 
@@ -53,6 +56,14 @@ pub(super) struct Held {
     deadline: Instant,
     time_ns: u64,
     batches: VecDeque<Batch>,
+}
+
+impl Tracked {
+    /// How many pids beside its own this ring's records may name. Any number can be forged, and each costs memory.
+    pub(super) fn room_for_others(&self) -> usize {
+        let rings = self.container.counters.sessions_open.load(Relaxed).max(1) as usize;
+        (OTHERS_OF_CONTAINER / rings).clamp(OTHERS_OF_RING.0, OTHERS_OF_RING.1)
+    }
 }
 
 impl Tagger {
@@ -108,7 +119,7 @@ impl Tagger {
     /// A process without a ring of its own: its exec is told at once; its records, if any, come through the shared
     /// ring.
     pub(super) fn ringless(&mut self, container: &Arc<Container>, shared: Option<SessionId>, sender: &Sender) {
-        let own = self.related(&container.key, process::of_sender(sender), None, sender.hello.namespaces);
+        let own = self.related(&container.key, process::of_sender(sender), None, &sender.hello);
         let session = shared.and_then(|id| self.sessions.get(&id)).map(|t| t.ring.session.clone());
         let session = session.unwrap_or_else(|| container.session_prefix().into());
         self.acquaint(container, &own, &session);
@@ -123,7 +134,7 @@ impl Tagger {
         };
         self.acquaint(container, &own, &session);
         if let Some(t) = shared.and_then(|id| self.sessions.get_mut(&id)) {
-            if t.others.len() < MAX_OTHERS {
+            if t.others.len() < t.room_for_others() {
                 // Whoever writes a record into the shared ring may name any pid.
                 let mut claimed = own;
                 claimed.identity = Some(Identity::Claimed);
@@ -149,21 +160,15 @@ impl Tagger {
     fn complete(&mut self, id: SessionId) {
         let before = self.before_fork(id);
         let Some(t) = self.sessions.get(&id) else { return };
-        let own = self.related(&t.container.key, t.own.clone(), before.as_ref(), t.hello.namespaces);
+        let own = self.related(&t.container.key, t.own.clone(), before.as_ref(), &t.hello);
         if let Some(t) = self.sessions.get_mut(&id) {
             t.own = own;
         }
     }
 
-    /// A process with what its parent and its container tell of it, where the kernel did not. `claimed`: the namespaces
-    /// that it told itself.
-    fn related(
-        &self,
-        container: &str,
-        mut own: Person,
-        before: Option<&Person>,
-        claimed: Option<Namespaces>,
-    ) -> Person {
+    /// A process with what its parent and its container tell of it, where the kernel did not; and its hello, where
+    /// nobody else does.
+    fn related(&self, container: &str, mut own: Person, before: Option<&Person>, hello: &Hello) -> Person {
         let Some(followed) = self.containers.get(container) else { return own };
         if let Some(before) = before {
             own.forked_from(before);
@@ -171,7 +176,13 @@ impl Tagger {
         let process = Arc::make_mut(&mut own.process);
         if process.ns.mnt.is_none() {
             let parent = process.ppid.and_then(|p| followed.known.get(&p)).map(|k| k.process.ns);
-            process.ns = parent.or(claimed).or(followed.ns).unwrap_or_default();
+            process.ns = parent.or(hello.namespaces).or(followed.ns).unwrap_or_default();
+        }
+        if process.ppid.is_none() && hello.ppid != 0 {
+            let on_host = process.ns.pid.is_some() && process.ns.pid == self.host_pids;
+            let inside =
+                || followed.known.iter().find(|(_, k)| k.process.vpid == Some(hello.ppid)).map(|(pid, _)| *pid);
+            process.ppid = if on_host { Some(hello.ppid) } else { inside() };
         }
         match process.ppid.map(|p| (p, followed.known.get(&p))) {
             Some((_, Some(parent))) => {
