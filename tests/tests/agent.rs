@@ -206,3 +206,23 @@ fn without_rings_a_program_runs_as_it_is() {
     std::fs::remove_dir(share.dir.join("rings")).expect("the directory is removed");
     share.run(&targets::glibc("opens"), &["100"]);
 }
+
+#[test]
+fn a_vfork_child_leaves_its_parent_its_pid() {
+    let share = Share::new();
+    let pid: u32 = share.run(&targets::glibc("edges"), &["vforked-first"]).trim().parse().expect("a pid");
+    let ring = share.only_ring();
+    assert_eq!(ring.hello().pid, pid);
+    let (opens, _) = ring.opens();
+    assert_eq!(opens.len(), 21);
+    assert!(opens[0].0 != pid && opens[1..].iter().all(|(p, _)| *p == pid), "{opens:?}");
+}
+
+#[test]
+fn a_forked_child_with_a_large_environment_of_its_own_is_seen() {
+    let share = Share::new();
+    share.run(&targets::glibc("edges"), &["forked-environment", "/bin/cat", "/etc/hostname"]);
+    let rings = share.rings();
+    let cat = rings.iter().find(|r| r.hello().execfn == b"/bin/cat");
+    assert_eq!(cat.map(|r| r.opens().0.len()), Some(1), "cat has a session, and an open in it");
+}

@@ -112,6 +112,22 @@ fn pointers_to_nowhere_give_efault() {
     same_saying(&case("efault", &NONE), "execve(\"/bin/true\", argv, bad): -1, errno 14");
 }
 
+#[test]
+fn errors_that_come_before_a_pointer_is_read() {
+    same_saying(&case("edges", &["early-errors"]), "fexecve(fd, argv, 0): -1, errno 22");
+}
+
+#[test]
+fn counter_forbidden_through_syscall() {
+    same_saying(&case("edges", &["no-counter"]), "open(\"/no/such/file\", O_RDONLY): -1, errno 2");
+}
+
+#[test]
+fn many_programs_executed_by_vfork_below_a_filter() {
+    same_saying(&case("edges", &["filtered"]), "filter 0\nstatus 0\nstatus 0");
+    same_saying(&case("edges", &["filtered", "by-syscall"]), "filter 0\nstatus 0\nstatus 0");
+}
+
 // -- descriptors ------------------------------------------------------------------------------------------------------
 
 #[test]
