@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -54,8 +55,21 @@ pub(super) struct Watched {
     pub shared: Option<Registered>,
     watches: Vec<(Side, WatchDescriptor)>,
     ending: Option<Instant>,
+    /// The version of its announcement that could not be read: it is neither read nor complained about again.
+    unreadable: Option<Version>,
     /// Whether its runtime has been seen to know it: one that is forgotten later is dead, although nobody said so.
     alive_seen: bool,
+}
+
+/// What tells one content of a file from another: inode, time of the last change (s, ns), length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version(u64, i64, i64, u64);
+
+impl Version {
+    fn of(path: &Path) -> Option<Version> {
+        let m = path.symlink_metadata().ok()?;
+        Some(Version(m.ino(), m.mtime(), m.mtime_nsec(), m.len()))
+    }
 }
 
 /// What comes with the registration.
@@ -163,6 +177,7 @@ impl Ingest {
             shared: None,
             watches: vec![(Side::Host, wd)],
             ending: None,
+            unreadable: None,
             alive_seen: false,
         };
         self.containers.insert(id, watched);
@@ -175,12 +190,20 @@ impl Ingest {
         let Some(watched) = self.containers.get(&id).filter(|w| w.shared.is_none()) else { return };
         let key = watched.key.clone();
         let Some(dir) = ContainerDir::new(&self.setup.state_dir, &key) else { return };
+        // Asked before it is read: what is written meanwhile is another version.
+        let version = Version::of(&dir.container_json());
+        if version.is_some() && version == watched.unreadable {
+            return;
+        }
         let registration: Registration = match read_json(&dir.container_json()) {
             Ok(r) => r,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return,
             Err(e) => {
                 self.setup.totals.refuse("registration_unreadable");
                 eprintln!("porthole: container {key} is not watched: its registration cannot be read: {e}");
+                if let Some(watched) = self.containers.get_mut(&id) {
+                    watched.unreadable = version;
+                }
                 return;
             }
         };
@@ -375,4 +398,104 @@ pub(super) fn refill(hellos: &mut (Instant, u32), now: Instant) -> bool {
     let left = hellos.1 > 0;
     hellos.1 = hellos.1.saturating_sub(1);
     left
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::ingest::drain::Open;
+    use crate::ingest::{Setup, ring};
+    use crate::loss::Counters;
+    use crate::pipeline::Without;
+    use crossbeam_channel::Receiver;
+    use porthole_common::{limits, ring as layout_of};
+    use std::os::unix::fs::FileExt;
+    use std::path::PathBuf;
+
+    /// A stage with one container, `c`, in a state directory of its own; it goes with the value.
+    pub struct Stage {
+        pub ingest: Ingest,
+        pub messages: Receiver<Message>,
+        state: PathBuf,
+    }
+
+    impl Drop for Stage {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.state);
+        }
+    }
+
+    impl Stage {
+        pub fn new(name: &str) -> Stage {
+            let state = std::env::temp_dir().join(format!("porthole-stage-{name}-{}", std::process::id()));
+            let dir = ContainerDir::new(&state, "c").unwrap();
+            for path in [dir.execs(), dir.mnt(), dir.rings()] {
+                fs::create_dir_all(path).unwrap();
+            }
+            let setup = Setup {
+                state_dir: state.clone(),
+                registry: Arc::default(),
+                totals: Arc::new(Counters::default()),
+                without: Without::default(),
+                stop: Arc::default(),
+                wake: nix::unistd::pipe().unwrap().0,
+            };
+            let (tx, messages) = crossbeam_channel::unbounded();
+            Stage { ingest: Ingest::new(setup, tx).unwrap(), messages, state }
+        }
+
+        fn announce(&self, text: &str) {
+            fs::write(layout::containers(&self.state).join("c/container.json"), text).unwrap();
+        }
+
+        /// Registers the container; its number.
+        pub fn register(&mut self) -> u64 {
+            self.announce("{}");
+            self.ingest.scan();
+            *self.ingest.keys.get("c").unwrap()
+        }
+
+        /// Opens an empty ring of the container.
+        pub fn open(&mut self, container: u64, name: &str, now: Instant) -> SessionId {
+            let c = self.ingest.registered(container).unwrap();
+            let file = fs::File::create(c.container.dir.rings().join(name)).unwrap();
+            let data_len = limits::RING_DATA_MIN;
+            file.set_len((limits::RING_HEADER + data_len) as u64).unwrap();
+            file.write_all_at(&layout_of::MAGIC, 0).unwrap();
+            let words = [
+                (layout_of::VERSION_OFFSET, u32::from(porthole_common::WIRE_VERSION)),
+                (layout_of::DATA_LEN_OFFSET, data_len as u32),
+                (layout_of::HELLO_LEN_OFFSET, 1),
+            ];
+            for (at, word) in words {
+                file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
+            }
+            let opened = ring::open(&c.rings, name, "c").unwrap();
+            let shared = c.container.clone();
+            let id = self.ingest.id();
+            let open = Open::new(container, shared, Arc::new(opened.ring), Default::default(), 0, now);
+            self.ingest.sessions.insert(id, open);
+            id
+        }
+    }
+
+    #[test]
+    fn an_unreadable_registration_is_complained_about_once_per_version() {
+        let mut stage = Stage::new("unreadable");
+        let refused = |stage: &Stage| stage.ingest.setup.totals.refused()["registration_unreadable"];
+        stage.ingest.watch_state().unwrap();
+        stage.announce("{\"version\":");
+        for _ in 0..3 {
+            stage.ingest.scan();
+        }
+        assert_eq!(refused(&stage), 1);
+        stage.announce("no JSON either");
+        for _ in 0..3 {
+            stage.ingest.scan();
+        }
+        assert_eq!(refused(&stage), 2);
+        stage.register();
+        assert!(matches!(stage.messages.try_recv(), Ok(Message::Registered(_))), "a good version is taken");
+        assert_eq!(refused(&stage), 2);
+    }
 }

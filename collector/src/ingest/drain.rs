@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 /// Time between two looks at a ring that had something, and the longest time between two looks.
 const ACTIVE: Duration = Duration::from_micros(500);
 const IDLE: Duration = Duration::from_millis(20);
+/// Where more than `MANY` rings are open, one that has been quiet for this long is looked at less often still.
+const QUIET: Duration = Duration::from_secs(30);
+const MANY: usize = 256;
+const QUIET_IDLE: Duration = Duration::from_millis(100);
 /// A record that stays unfinished for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Looks at a ring before it is closed, whatever comes.
@@ -31,6 +35,8 @@ pub(super) struct Open {
     reader: Reader,
     clock: u8,
     interval: Duration,
+    /// When something came last.
+    heard_at: Instant,
     /// The time for which it stands in the queue; entries for other times are stale.
     due: Instant,
     unfinished_since: Option<Instant>,
@@ -55,11 +61,24 @@ impl Open {
             reader,
             clock,
             interval: ACTIVE,
+            heard_at: now,
             due: now,
             unfinished_since: None,
             asked_at: now,
             maybe_over: false,
         }
+    }
+
+    /// How long after a look the next one is, where this many rings are open.
+    fn pause(&mut self, something: bool, rings: usize, now: Instant) -> Duration {
+        if something {
+            self.heard_at = now;
+            self.interval = ACTIVE;
+        } else {
+            let quiet = rings > MANY && now.duration_since(self.heard_at) > QUIET;
+            self.interval = (self.interval * 2).min(if quiet { QUIET_IDLE } else { IDLE });
+        }
+        self.interval
     }
 }
 
@@ -123,11 +142,11 @@ impl Ingest {
             Look::Something => (true, false),
             Look::Over => (true, true),
         };
+        let rings = self.sessions.len();
         if over {
             self.close(id);
         } else if let Some(open) = self.sessions.get_mut(&id) {
-            open.interval = if something { ACTIVE } else { (open.interval * 2).min(IDLE) };
-            let at = now + open.interval;
+            let at = now + open.pause(something, rings, now);
             self.look_at(id, at);
         }
         something
@@ -274,5 +293,33 @@ impl Ingest {
             }
         }
         only_shared && !waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ACTIVE, Duration, IDLE, Instant, MANY, QUIET, QUIET_IDLE};
+    use crate::ingest::containers::tests::Stage;
+
+    #[test]
+    fn quiet_rings_are_looked_at_less_often_where_there_are_many() {
+        let mut stage = Stage::new("quiet");
+        let container = stage.register();
+        let start = Instant::now();
+        let ids: Vec<_> = (0..=MANY).map(|n| stage.open(container, &format!("r{n}"), start)).collect();
+        let mut settled = |after: Duration| {
+            for _ in 0..10 {
+                stage.ingest.drain(ids[0], start + after);
+            }
+            stage.ingest.sessions[&ids[0]].due - (start + after)
+        };
+        assert_eq!(settled(Duration::from_secs(1)), IDLE);
+        // Its own 'may anyone still write' is not the matter here: the ring stays, or the test would find no session.
+        assert_eq!(settled(QUIET + Duration::from_secs(1)), QUIET_IDLE);
+        stage.ingest.sessions.remove(&ids[1]);
+        stage.ingest.drain(ids[0], start + 2 * QUIET);
+        assert_eq!(stage.ingest.sessions[&ids[0]].due - (start + 2 * QUIET), IDLE, "few rings");
+        let open = stage.ingest.sessions.get_mut(&ids[0]).unwrap();
+        assert_eq!(open.pause(true, MANY + 1, start + 2 * QUIET), ACTIVE);
     }
 }

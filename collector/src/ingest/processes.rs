@@ -8,6 +8,10 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+/// Sessions of a process that end with it. A real one has a few; the rings of one that makes more are found to be over
+/// like any other's that nobody announced.
+const MAX_SESSIONS: usize = 64;
+
 /// A process that announced itself.
 pub(super) struct Process {
     pub token: u64,
@@ -18,7 +22,7 @@ pub(super) struct Process {
 
 impl Ingest {
     /// Learns of the process's end through its pidfd. A second session of the same process means that it has executed
-    /// a program: the rings of the old image may be over.
+    /// a program: the ring of the old image, which is the last one, may be over.
     pub(super) fn watch_process(
         &mut self,
         container: u64,
@@ -34,8 +38,10 @@ impl Ingest {
         let mut older = vec![];
         if same {
             if let Some(p) = c.processes.get_mut(&pid) {
-                older.clone_from(&p.sessions);
+                older.extend(p.sessions.last());
                 p.sessions.extend(session);
+                let surplus = p.sessions.len().saturating_sub(MAX_SESSIONS);
+                p.sessions.drain(..surplus);
             }
         } else {
             let replaced =
@@ -108,5 +114,32 @@ impl Ingest {
                 self.ended(container, pid, process);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MAX_SESSIONS;
+    use crate::ingest::containers::tests::Stage;
+    use std::time::Instant;
+
+    #[test]
+    fn a_process_with_many_rings_costs_no_more_for_each() {
+        let mut stage = Stage::new("sessions");
+        let container = stage.register();
+        // The start time of no process; nothing looks after it here.
+        let (pid, start) = (1, Some(u64::MAX));
+        let mut last = None;
+        for n in 0..100 {
+            let id = stage.open(container, &format!("r{n}"), Instant::now());
+            stage.ingest.due.clear();
+            stage.ingest.watch_process(container, pid, start, None, Some(id), false);
+            let checked: Vec<_> = stage.ingest.due.iter().map(|d| d.0.1).collect();
+            assert_eq!(checked, Vec::from_iter(last), "only the ring before it is asked for its writers");
+            last = Some(id);
+        }
+        let process = &stage.ingest.registered(container).unwrap().processes[&pid];
+        assert_eq!((process.sessions.len(), process.sessions.last().copied()), (MAX_SESSIONS, last));
+        assert_eq!(stage.ingest.sessions.len(), 100, "all are read");
     }
 }
