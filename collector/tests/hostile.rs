@@ -93,6 +93,20 @@ fn a_lease_on_a_ring_stops_nobody() {
 }
 
 #[test]
+fn a_program_that_the_kernel_contradicts_is_not_verified() {
+    let state = State::new();
+    let pipeline = state.start();
+    let c = state.register("posing");
+    c.listening();
+    let ring = Ring::make(&c.dir.rings(), "posing", &hello("posing", |h| h.execfn = b"/usr/bin/apt"));
+    c.send(&ring.hello);
+    ring.open("/by/the/poser", 3);
+    let lines = state.wait("the open", |l| of_type(l, "openat").iter().any(|o| o["fd.name"] == "/by/the/poser"));
+    assert_eq!(of_type(&lines, "openat")[0]["porthole.identity"], "inherited");
+    pipeline.stop();
+}
+
+#[test]
 fn more_pids_than_are_remembered_lose_no_record() {
     let state = State::new();
     let pipeline = state.start();

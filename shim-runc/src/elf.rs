@@ -5,9 +5,11 @@
 
 use crate::plan::dev::{clean, covers};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
 use porthole_registration::container::{Mount, Process};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Loads libraries through a loader of this machine's kind.
@@ -95,13 +97,20 @@ impl View<'_> {
 
 /// Opens a regular file below a directory, symbolic links resolved as if that were the root. (Linux 5.6; before, what
 /// the program is stays unknown.)
+///
+/// Nothing is opened for reading before it is known to be a regular file: a pipe in place of the root would be waited
+/// for, and a device node of the image would act on the host.
 fn open_within(root: &Path, path: &str) -> Option<File> {
-    let directory = File::open(root).ok()?;
-    let how = OpenHow::new()
-        .flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let file = File::from(openat2(&directory, path, how).ok()?);
-    file.metadata().ok()?.is_file().then_some(file)
+    let path_only = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let directory = nix::fcntl::open(root, path_only | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
+    let how =
+        OpenHow::new().flags(path_only).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let found = File::from(openat2(&directory, path, how).ok()?);
+    if !found.metadata().ok()?.is_file() {
+        return None;
+    }
+    let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(again).ok()
 }
 
 enum Kind {
@@ -162,6 +171,19 @@ mod tests {
             bytes[64 + 56 * n..][..4].copy_from_slice(&kind.to_le_bytes());
         }
         bytes
+    }
+
+    #[test]
+    fn only_regular_files_below_directories_are_opened() {
+        let top = std::env::temp_dir().join(format!("porthole-elf-{}", std::process::id()));
+        fs::create_dir_all(&top).unwrap();
+        fs::write(top.join("file"), "x").unwrap();
+        nix::unistd::mkfifo(&top.join("pipe"), Mode::S_IRWXU).unwrap();
+        assert!(open_within(&top, "file").is_some());
+        // both would be waited for
+        assert!(open_within(&top, "pipe").is_none());
+        assert!(open_within(&top.join("pipe"), "file").is_none());
+        fs::remove_dir_all(top).unwrap();
     }
 
     #[test]

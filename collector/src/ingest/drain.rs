@@ -306,20 +306,12 @@ mod tests {
         let mut stage = Stage::new("quiet");
         let container = stage.register();
         let start = Instant::now();
-        let ids: Vec<_> = (0..=MANY).map(|n| stage.open(container, &format!("r{n}"), start)).collect();
-        let mut settled = |after: Duration| {
-            for _ in 0..10 {
-                stage.ingest.drain(ids[0], start + after);
-            }
-            stage.ingest.sessions[&ids[0]].due - (start + after)
-        };
-        assert_eq!(settled(Duration::from_secs(1)), IDLE);
-        // Its own 'may anyone still write' is not the matter here: the ring stays, or the test would find no session.
-        assert_eq!(settled(QUIET + Duration::from_secs(1)), QUIET_IDLE);
-        stage.ingest.sessions.remove(&ids[1]);
-        stage.ingest.drain(ids[0], start + 2 * QUIET);
-        assert_eq!(stage.ingest.sessions[&ids[0]].due - (start + 2 * QUIET), IDLE, "few rings");
-        let open = stage.ingest.sessions.get_mut(&ids[0]).unwrap();
+        let id = stage.open(container, "r", start);
+        let open = stage.ingest.sessions.get_mut(&id).unwrap();
+        let mut settled = |rings, after| (0..10).map(|_| open.pause(false, rings, start + after)).last().unwrap();
+        assert_eq!(settled(MANY + 1, Duration::from_secs(1)), IDLE);
+        assert_eq!(settled(MANY + 1, QUIET + Duration::from_secs(1)), QUIET_IDLE);
+        assert_eq!(settled(MANY, 2 * QUIET), IDLE, "few rings");
         assert_eq!(open.pause(true, MANY + 1, start + 2 * QUIET), ACTIVE);
     }
 }

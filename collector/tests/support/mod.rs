@@ -138,6 +138,12 @@ impl Registered {
     }
 }
 
+/// This test program, as the kernel knows it too.
+fn own_program() -> &'static [u8] {
+    static PATH: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    PATH.get_or_init(|| std::env::current_exe().unwrap().into_os_string().into_encoded_bytes())
+}
+
 /// A hello of this process.
 pub fn hello(ring: &str, change: impl FnOnce(&mut Hello)) -> Vec<u8> {
     let mut hello = Hello {
@@ -157,7 +163,7 @@ pub fn hello(ring: &str, change: impl FnOnce(&mut Hello)) -> Vec<u8> {
         clock: Clock::Realtime as u8,
         flags: 0,
         time: 0,
-        execfn: b"/bin/agent",
+        execfn: own_program(),
         cwd: b"/work",
         parent_ring: b"",
         argc: 2,
