@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn only_regular_files_below_directories_are_opened() {
-        let top = std::env::temp_dir().join(format!("porthole-elf-{}", std::process::id()));
+        let top = std::env::temp_dir().join(format!("porthole-elf-regular-{}", std::process::id()));
         fs::create_dir_all(&top).unwrap();
         fs::write(top.join("file"), "x").unwrap();
         nix::unistd::mkfifo(&top.join("pipe"), Mode::S_IRWXU).unwrap();
