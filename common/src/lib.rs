@@ -17,6 +17,7 @@ pub mod limits;
 pub mod msgpack;
 pub mod record;
 pub mod ring;
+pub mod sites;
 
 /// Version of the wire: record kinds, ring layout, control page. Raised only when an old reader could misread.
 pub const WIRE_VERSION: u8 = 1;

@@ -28,6 +28,18 @@ pub const RECORD: usize = 16 * 1024;
 /// Longest socket address recorded: `sizeof(struct sockaddr_storage)`.
 pub const SOCKADDR: usize = 128;
 
+/// Longest text argument (a file system's type, a module's parameters, the name of a memory file): what is over is cut.
+pub const TEXT: usize = 256;
+
+/// Longest host name looked up: 253 characters are DNS's own limit.
+pub const HOST_NAME: usize = 256;
+
+/// Bytes of the addresses that a lookup's answer tells: sixteen of IPv6.
+pub const LOOKUP: usize = 16 * 17;
+
+/// Bytes of the paths of the libraries that a program was started with; the rest is only counted.
+pub const LIBRARIES: usize = 4096;
+
 /// A ring's name: a file name of the agent's own making, `[0-9a-z-]`, no slash.
 pub const RING_NAME: usize = 40;
 

@@ -80,6 +80,13 @@ impl<'a> Writer<'a> {
         self.put([0xd2, a, b, c, d]);
     }
 
+    /// A signed 64-bit number.
+    #[inline(always)]
+    pub fn i64(&mut self, v: i64) {
+        let [a, b, c, d, e, f, g, h] = v.to_be_bytes();
+        self.put([0xd3, a, b, c, d, e, f, g, h]);
+    }
+
     /// A byte string of at most 65535 bytes.
     #[inline(always)]
     pub fn bin(&mut self, bytes: &[u8]) {

@@ -58,13 +58,22 @@ fn exec_bytes() -> Vec<u8> {
     encoded(|w| exec.encode(w, 2, [&b"ls"[..], b"-l\xff"].into_iter()))
 }
 
+fn renamed() -> Called<'static> {
+    use Value::*;
+    let arguments = [Number(-100), Bytes(b"old"), Number(7), Bytes(b"/new"), Number(1), Skipped];
+    Called { call: Call::Renameat2, res: -18, arguments }
+}
+
 /// Every kind once, with the name of its golden file.
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let open = Open { call: Call::Fopen, res: -2, flags: 0o2000000, mode: 0, dirfd: -100, path: b"/etc/passwd" };
     let mut addr = [0u8; 16];
     addr[..8].copy_from_slice(&[2, 0, 0, 80, 127, 0, 0, 1]);
-    let connect = Connect { res: -115, fd: 5, addr: &addr };
+    let connect = Connect { res: -115, fd: 5, addr: &addr, local: &[] };
+    let bound = Connect { local: &addr[..7], ..connect };
     let chdir = Chdir { call: Call::Chdir, res: 0, fd: -1, path: b"..", cwd: b"/usr" };
+    let addresses = [&[4u8, 127, 0, 0, 1][..], &[6], &[0; 15], &[1]].concat();
+    let lookup = Lookup { call: Call::Getaddrinfo, res: 0, name: b"localhost", addresses: &addresses };
     vec![
         ("hello", hello_bytes()),
         ("exec", exec_bytes()),
@@ -75,6 +84,10 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         ("chdir", encoded(|w| chdir.encode(w))),
         ("exit", encoded(|w| Exit { call: Call::Exit, status: 3 }.encode(w))),
         ("drop", encoded(|w| Drop { reason: DropReason::TooLarge as u8, count: 9 }.encode(w))),
+        ("connect-local", encoded(|w| bound.encode(w))),
+        ("called", encoded(|w| renamed().encode(w))),
+        ("lookup", encoded(|w| lookup.encode(w))),
+        ("libraries", encoded(|w| Libraries { count: 2, paths: b"/lib/a.so\0/lib/libc.so.6\0" }.encode(w))),
         ("sandbox", encoded(|w| Sandbox { call: Call::Prctl, mode: 2, res: 0 }.encode(w))),
     ]
 }
@@ -100,8 +113,11 @@ fn announced_lengths_are_exact() {
     let path = [b'p'; 300];
     let open = Open { call: Call::Open, res: 0, flags: 0, mode: 0, dirfd: 0, path: &path };
     assert_eq!(encoded(|w| open.encode(w)).len(), Open::encoded_len(300));
-    let connect = Connect { res: 0, fd: 0, addr: &path[..28] };
-    assert_eq!(encoded(|w| connect.encode(w)).len(), Connect::encoded_len(28));
+    let connect = Connect { res: 0, fd: 0, addr: &path[..28], local: &path[..16] };
+    assert_eq!(encoded(|w| connect.encode(w)).len(), Connect::encoded_len(28, 16));
+    assert_eq!(encoded(|w| Connect { local: &[], ..connect }.encode(w)).len(), Connect::encoded_len(28, 0));
+    assert_eq!(encoded(|w| renamed().encode(w)).len(), renamed().encoded_len());
+    assert_eq!(samples()[samples().len() - 3].1.len(), Lookup::encoded_len(9, 22));
     let chdir = Chdir { call: Call::Chdir, res: 0, fd: 0, path: &path, cwd: &path[..7] };
     assert_eq!(encoded(|w| chdir.encode(w)).len(), Chdir::encoded_len(300, 7));
     assert_eq!(exec_bytes().len(), Exec::encoded_len(11, 2, 5));
@@ -134,6 +150,38 @@ fn fields_come_back() {
 }
 
 #[test]
+fn the_arguments_of_a_call_have_names() {
+    let bytes = encoded(|w| renamed().encode(w));
+    let Ok(Record::Called(c)) = Record::decode(&bytes) else { panic!("no call") };
+    assert_eq!((c.call, c.res, c.signature().map(|s| s.event)), (Call::Renameat2, -18, Some("renameat2")));
+    assert_eq!((c.argument("oldpath"), c.argument("flags")), (Some(Value::Bytes(b"old")), Some(Value::Number(1))));
+    assert_eq!(c.argument("no such"), None);
+    // a skipped argument takes no place
+    let arguments =
+        [Value::Number(3), Value::Skipped, Value::Number(9), Value::Number(0), Value::Bytes(b"a"), Value::Skipped];
+    let bytes = encoded(|w| Called { call: Call::Sendto, res: 9, arguments }.encode(w));
+    let Ok(Record::Called(c)) = Record::decode(&bytes) else { panic!("no call") };
+    assert_eq!(c.arguments, arguments);
+}
+
+#[test]
+fn numbers_of_calls_are_their_own() {
+    for call in Call::ALL {
+        assert_eq!(Call::from_number(*call as u8), Some(*call));
+        assert!(call.signature().is_none_or(|s| s.arguments.len() <= ARGUMENTS && !s.event.is_empty()));
+    }
+}
+
+#[test]
+fn a_lookup_gives_its_addresses() {
+    let Some((_, bytes)) = samples().into_iter().find(|(name, _)| *name == "lookup") else { panic!("no sample") };
+    let Ok(Record::Lookup(l)) = Record::decode(&bytes) else { panic!("no lookup") };
+    assert_eq!(l.ips().map(|ip| ip.to_string()).collect::<Vec<_>>(), ["127.0.0.1", "::1"]);
+    let cut = Lookup { addresses: &[4, 1, 2], ..l };
+    assert_eq!(cut.ips().count(), 0);
+}
+
+#[test]
 fn every_prefix_of_a_record_is_an_error_and_more_fields_are_none() {
     for (name, bytes) in samples() {
         for n in 0..bytes.len() {
@@ -141,7 +189,7 @@ fn every_prefix_of_a_record_is_an_error_and_more_fields_are_none() {
         }
         let mut longer = bytes.clone();
         longer[2] += 1; // one more field, of a kind nobody knows
-        longer.extend([0xc0]);
+        longer.extend([0xc4, 0]);
         assert!(Record::decode(&longer).is_ok(), "{name} with a field of a later version");
         longer[2] -= 2; // fewer than the kind has
         assert!(matches!(Record::decode(&longer), Err(Malformed::Truncated)), "{name}");
@@ -177,7 +225,7 @@ proptest! {
     /// Valid records with a few bytes changed: the same.
     #[test]
     fn damaged_records_do_no_harm(
-        which in 0usize..10,
+        which in 0usize..14,
         changes in proptest::collection::vec((0usize..300, any::<u8>()), 1..6),
     ) {
         let mut bytes = samples().swap_remove(which).1;

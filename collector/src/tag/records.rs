@@ -83,6 +83,7 @@ impl Tagger {
                 self.put_back(id, vpid, person);
                 return self.agent_lost(id, sequence, r);
             }
+            Record::Called(_) | Record::Lookup(_) | Record::Libraries(_) => return self.put_back(id, vpid, person),
             Record::Hello(_) => {
                 self.put_back(id, vpid, person);
                 return self.malformed(id, sequence);
@@ -291,7 +292,7 @@ mod tests {
     #[test]
     fn an_address_shows_only_after_a_connection() {
         let addr = [&(libc::AF_INET as u16).to_ne_bytes()[..], &[0, 80, 10, 0, 0, 1]].concat();
-        let made = |res| connect(&Connect { res, fd: 3, addr: &addr });
+        let made = |res| connect(&Connect { res, fd: 3, addr: &addr, local: &[] });
         for res in [0, -libc::EINPROGRESS] {
             assert_eq!(get(&made(res), "fd.name"), Some(&"->10.0.0.1:80".into()));
             assert_eq!(get(&made(res), "fd.rport"), Some(&80.into()));

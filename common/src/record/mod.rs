@@ -5,17 +5,22 @@
 
 mod args;
 mod call;
+mod called;
 mod exec;
 mod file;
 mod hello;
+mod names;
 mod process;
+pub mod signature;
 mod socket;
 
 pub use args::Args;
 pub use call::Call;
+pub use called::{ARGUMENTS, Called, Value};
 pub use exec::{Exec, ExecFailed, Injection, Target};
 pub use file::{Chdir, Open};
 pub use hello::{Clock, Hello, Libc, NAMESPACES, hello_flags};
+pub use names::{Libraries, Lookup};
 pub use process::{Drop, DropReason, Exit, Fork, Sandbox};
 pub use socket::Connect;
 
@@ -36,6 +41,9 @@ pub enum Kind {
     Exit = 8,
     Drop = 9,
     Sandbox = 10,
+    Called = 11,
+    Lookup = 12,
+    Libraries = 13,
 }
 
 /// Any record, borrowed from the bytes it was decoded from.
@@ -52,6 +60,9 @@ pub enum Record<'a> {
     Exit(Exit),
     Drop(Drop),
     Sandbox(Sandbox),
+    Called(Called<'a>),
+    Lookup(Lookup<'a>),
+    Libraries(Libraries<'a>),
 }
 
 impl<'a> Record<'a> {
@@ -68,12 +79,15 @@ impl<'a> Record<'a> {
             2 => (Exec::FIELDS, Record::Exec(Exec::read(r)?)),
             3 => (ExecFailed::FIELDS, Record::ExecFailed(ExecFailed::read(r)?)),
             4 => (Open::FIELDS, Record::Open(Open::read(r)?)),
-            5 => (Connect::FIELDS, Record::Connect(Connect::read(r)?)),
+            5 => (Connect::FIELDS, Record::Connect(Connect::read(r, fields)?)),
             6 => (Fork::FIELDS, Record::Fork(Fork::read(r)?)),
             7 => (Chdir::FIELDS, Record::Chdir(Chdir::read(r)?)),
             8 => (Exit::FIELDS, Record::Exit(Exit::read(r)?)),
             9 => (Drop::FIELDS, Record::Drop(Drop::read(r)?)),
             10 => (Sandbox::FIELDS, Record::Sandbox(Sandbox::read(r)?)),
+            11 => (Called::FIELDS, Record::Called(Called::read(r, fields)?)),
+            12 => (Lookup::FIELDS, Record::Lookup(Lookup::read(r)?)),
+            13 => (Libraries::FIELDS, Record::Libraries(Libraries::read(r)?)),
             _ => return Err(Malformed::Kind),
         };
         if fields < need { Err(Malformed::Truncated) } else { Ok(record) }

@@ -28,6 +28,6 @@ fn connected(fd: c_int, addr: *const c_void, len: u32, res: c_int) {
     let len = if readable { (len as usize).min(SOCKADDR) } else { 0 };
     // SAFETY: the kernel has taken this address, or refused it for another reason than its place or length.
     let addr = unsafe { core::slice::from_raw_parts(if len == 0 { [].as_ptr() } else { addr.cast::<u8>() }, len) };
-    let connect = Connect { res, fd, addr };
+    let connect = Connect { res, fd, addr, local: &[] };
     emit::record_hot(Urgency::Patient, connect.prefix(), addr);
 }

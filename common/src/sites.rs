@@ -1,0 +1,48 @@
+//! The table of system call sites: where in a C library the host has found the instructions that open, execute and
+//! connect, for agents that may patch them (depth `sites`).
+//!
+//! It lies in the control page, which the container cannot write. The agent believes none of it before it has compared
+//! the bytes. Little endian, at [`OFFSET`] of the page: the number of objects (u32), then for each object
+//!
+//! | type | meaning |
+//! |--|--|
+//! | 20 bytes | GNU build-id of the object (SHA-1) |
+//! | u32 | [`coverage`] |
+//! | u32 | number of sites |
+//! | n × u32 | address of each, from the object's load address |
+//!
+//! A site is seven bytes: `b8 <number> 0f 05` (`mov eax, number; syscall`) or `bf 9c ff ff ff 0f 05`
+//! (`mov edi, AT_FDCWD; syscall`) behind `b8 <number> 48 89 fe` (`mov eax, number; mov rsi, rdi`), where `number` is one
+//! of [`CALLS`], no jump leads into its last six bytes, and it lies in an executable segment.
+
+/// Where the table starts in the control page.
+pub const OFFSET: usize = 64;
+/// Objects in a table at most: a C library, its loader, and before glibc 2.34 its thread library; for two C libraries.
+pub const OBJECTS: usize = 6;
+/// Bytes of a build-id.
+pub const BUILD_ID: usize = 20;
+/// Sites of one object at most.
+pub const SITES: usize = 40;
+/// Bytes of an object's head, before its addresses.
+pub const OBJECT_HEAD: usize = BUILD_ID + 8;
+/// Length of a site: a jump with a 32-bit distance fits.
+pub const LENGTH: usize = 7;
+
+/// Numbers of the system calls whose sites are in the table (x86-64): open, connect, execve, creat, openat,
+/// open_by_handle_at, execveat, openat2.
+pub const CALLS: [u32; 8] = [2, 42, 59, 85, 257, 304, 322, 437];
+
+/// Which exported functions of the object end in sites of the table, each on all its ways. Agents that have patched the
+/// object make no record of these calls in the function's own hook: the site tells.
+pub mod coverage {
+    /// `open`, `open64`, `openat`, `openat64`, `creat`, `creat64`.
+    pub const OPEN: u32 = 1;
+    /// `connect`.
+    pub const CONNECT: u32 = 2;
+    /// `execve`, `fexecve`, `execveat`, and with them every function of the library that executes.
+    pub const EXEC: u32 = 4;
+    /// What opens inside the library (`fopen`, `opendir`, …): the functions behind its own calls.
+    pub const INSIDE: u32 = 8;
+    /// All: an object is patched only with all of these (the C library) or none (loader, thread library).
+    pub const ALL: u32 = OPEN | CONNECT | EXEC | INSIDE;
+}
