@@ -46,7 +46,7 @@ fn records_become_events_with_a_verified_identity() {
     let (_c, ring) = session(&state, id);
     assert!(ring.open("/etc/passwd", 3));
     let addr = [&(libc::AF_INET as u16).to_ne_bytes()[..], &[0, 80, 127, 0, 0, 1]].concat();
-    assert!(ring.write(me(), &encoded(|w| Connect { res: 0, fd: 4, addr: &addr }.encode(w))));
+    assert!(ring.write(me(), &encoded(|w| Connect { res: 0, fd: 4, addr: &addr, local: &[] }.encode(w))));
     let chdir = Chdir { call: Call::Chdir, res: 0, fd: -1, path: b"/tmp", cwd: b"/tmp" };
     assert!(ring.write(me(), &encoded(|w| chdir.encode(w))));
     assert!(ring.open("../x", -libc::ENOENT));
