@@ -11,7 +11,7 @@ fn main() {
         "-Wl,-z,norelro",
         "-Wl,-z,noseparate-code",
         "-Wl,--no-rosegment",
-        "-Wl,--hash-style=both",
+        "-Wl,--hash-style=gnu",
         "-Wl,-Bsymbolic",
         "-Wl,--gc-sections",
         "-Wl,--strip-all",

@@ -35,88 +35,69 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer at the start of `buf`.
-    #[inline(always)]
     pub fn new(buf: &'a mut [u8]) -> Self {
         Writer { buf, len: 0, overflow: false }
     }
 
     /// Bytes written, or `None` if something did not fit.
-    #[inline(always)]
     pub fn finish(self) -> Option<usize> {
         if self.overflow { None } else { Some(self.len) }
     }
 
     /// Start of an array of `n` values.
-    #[inline(always)]
     pub fn array(&mut self, n: u16) {
         let [a, b] = n.to_be_bytes();
-        self.put([0xdc, a, b]);
+        self.raw(&[0xdc, a, b]);
     }
 
     /// An unsigned number below 256.
-    #[inline(always)]
     pub fn u8(&mut self, v: u8) {
-        self.put([0xcc, v]);
+        self.raw(&[0xcc, v]);
     }
 
     /// An unsigned 32-bit number.
-    #[inline(always)]
     pub fn u32(&mut self, v: u32) {
         let [a, b, c, d] = v.to_be_bytes();
-        self.put([0xce, a, b, c, d]);
+        self.raw(&[0xce, a, b, c, d]);
     }
 
     /// An unsigned 64-bit number.
-    #[inline(always)]
     pub fn u64(&mut self, v: u64) {
         let [a, b, c, d, e, f, g, h] = v.to_be_bytes();
-        self.put([0xcf, a, b, c, d, e, f, g, h]);
+        self.raw(&[0xcf, a, b, c, d, e, f, g, h]);
     }
 
     /// A signed 32-bit number.
-    #[inline(always)]
     pub fn i32(&mut self, v: i32) {
         let [a, b, c, d] = v.to_be_bytes();
-        self.put([0xd2, a, b, c, d]);
+        self.raw(&[0xd2, a, b, c, d]);
     }
 
     /// A signed 64-bit number.
-    #[inline(always)]
     pub fn i64(&mut self, v: i64) {
         let [a, b, c, d, e, f, g, h] = v.to_be_bytes();
-        self.put([0xd3, a, b, c, d, e, f, g, h]);
+        self.raw(&[0xd3, a, b, c, d, e, f, g, h]);
     }
 
     /// A byte string of at most 65535 bytes.
-    #[inline(always)]
     pub fn bin(&mut self, bytes: &[u8]) {
         let Ok(n) = u16::try_from(bytes.len()) else {
             self.overflow = true;
             return;
         };
         let [a, b] = n.to_be_bytes();
-        self.put([0xc5, a, b]);
+        self.raw(&[0xc5, a, b]);
         self.raw(bytes);
     }
 
-    /// Bytes that are encoded already.
-    #[inline(always)]
+    /// Bytes that are encoded already. Not inlined: the agent, whose size counts, writes its rare records with this and
+    /// its frequent ones without a writer.
+    #[inline(never)]
     pub fn raw(&mut self, bytes: &[u8]) {
         match self.buf.get_mut(self.len..self.len + bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
                 self.len += bytes.len();
-            }
-            None => self.overflow = true,
-        }
-    }
-
-    #[inline(always)]
-    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        match self.buf.get_mut(self.len..self.len + N) {
-            Some(room) => {
-                room.copy_from_slice(&bytes);
-                self.len += N;
             }
             None => self.overflow = true,
         }

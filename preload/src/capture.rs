@@ -1,6 +1,5 @@
 //! Bounded reading of the caller's memory.
 
-use crate::next::Next;
 use core::ffi::c_char;
 
 /// The string at `p` without its NUL, cut at `max` bytes; empty for null.
@@ -21,22 +20,39 @@ pub unsafe fn c_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(p.cast(), n) }
 }
 
-/// [`c_str`] with the C library's `strnlen`, which knows the processor: for strings on the hot path.
+/// [`c_str`] sixteen bytes at a time, for strings on the hot path. The registers that it uses are the first two vector
+/// registers' lower halves, as every function may; the C library's own would also touch their upper halves, which a
+/// system call keeps.
 ///
 /// # Safety
 /// As for [`c_str`].
 #[inline(always)]
 pub unsafe fn path_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
-    #[unsafe(link_section = ".data")]
-    static STRNLEN: Next = Next::new();
-    let Some(at) = STRNLEN.address_in_libc("strnlen").filter(|_| !p.is_null()) else {
-        // SAFETY: the caller's promise.
-        return unsafe { c_str(p, max) };
-    };
-    // SAFETY: strnlen of the C library: it takes no lock and has no side effect.
-    let strnlen: unsafe extern "C" fn(*const c_char, usize) -> usize = unsafe { core::mem::transmute(at) };
+    if p.is_null() {
+        return &[];
+    }
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: aligned loads stay on the page of a byte of the string, up to the NUL.
+    unsafe {
+        use core::arch::x86_64::*;
+        let offset = p as usize & 15;
+        let mut block = p.cast::<u8>().wrapping_sub(offset).cast::<__m128i>();
+        let zeros = |block: *const __m128i| {
+            _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_load_si128(block), _mm_setzero_si128())) as u32
+        };
+        let mut found = zeros(block) >> offset << offset;
+        while found == 0 && block as usize + 16 - (p as usize) < max {
+            block = block.add(1);
+            found = zeros(block);
+        }
+        let len = (block as usize).wrapping_sub(p as usize).wrapping_add(found.trailing_zeros() as usize);
+        core::slice::from_raw_parts(p.cast(), if found == 0 { max } else { len.min(max) })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
     // SAFETY: the caller's promise.
-    unsafe { core::slice::from_raw_parts(p.cast(), strnlen(p, max)) }
+    unsafe {
+        c_str(p, max)
+    }
 }
 
 /// A null-terminated array of strings, as `argv` and `envp` are.

@@ -48,3 +48,11 @@ pub fn ring_data() -> usize {
         _ => limits::RING_DATA,
     }
 }
+
+/// What stands in the page from `offset` on, and does not change: it is written before the container starts.
+pub fn bytes(offset: usize) -> &'static [u8] {
+    let len = SIZE.saturating_sub(offset);
+    // SAFETY: inside the page; black-boxed, because the compiler knows what the page holds as built, but not what the
+    // host has written there.
+    unsafe { core::slice::from_raw_parts(core::hint::black_box((&raw const PAGE.0).cast::<u8>()).add(offset), len) }
+}

@@ -40,10 +40,10 @@ pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(
 /// [`record`] for the calls that programs make a million times. The record is `prefix` and `rest`; each of their words
 /// is read once, stored and summed: reading back what was just written in smaller pieces would stall the processor.
 #[inline(always)]
-pub fn record_hot<const N: usize>(urgency: Urgency, prefix: [u8; N], rest: &[u8]) {
+pub fn record_hot<const N: usize>(caller: Caller, urgency: Urgency, prefix: [u8; N], rest: &[u8]) {
     const { assert!(N.is_multiple_of(8)) };
     let len = N + rest.len();
-    let Some(place) = find_place(Caller::Process, urgency, len) else { return };
+    let Some(place) = find_place(caller, urgency, len) else { return };
     let Some(slot) = place.slot else { return };
     let mut sum = checksum::header(slot.position, slot.sequence, place.pid, place.time, len);
     let mut at = place.header(slot);
@@ -140,15 +140,20 @@ impl Place {
 /// Gives the collector, which reads a busy ring every half millisecond, a moment to make room. Once it has not used
 /// it, nobody waits again before it has read something: there may be no collector at all.
 #[cold]
+#[inline(never)]
 fn wait(ring: &Mapping, len: usize) -> Result<Slot, Full> {
-    if !sandbox::active() && ring.is_read() {
-        for _ in 0..20 {
+    let mut tries = if !sandbox::active() && ring.is_read() { 20 } else { 0 };
+    loop {
+        let last = tries == 0;
+        if !last {
             sys::sleep_ns(50_000);
-            if let Ok(slot) = reserve(ring, len, true) {
-                return Ok(slot);
-            }
         }
-        ring.not_read();
+        match reserve(ring, len, !last) {
+            Err(_) if !last => tries -= 1,
+            answer => return answer,
+        }
+        if tries == 0 {
+            ring.not_read();
+        }
     }
-    reserve(ring, len, false)
 }

@@ -4,7 +4,7 @@
 //! everything. There is no lock: whoever wins the first swap does it; a thread or a signal handler that comes in
 //! between is passed through and not recorded.
 
-use crate::{clock, next, session};
+use crate::{clock, next, session, sites};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const NEW: u32 = 0;
@@ -29,6 +29,8 @@ fn initialise() {
     }
     next::walk_once();
     clock::choose();
+    sites::patch();
+    sites::hide();
     session::open_first();
     STATE.store(DONE, Release);
 }

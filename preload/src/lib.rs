@@ -34,9 +34,11 @@ mod hooks;
 mod init;
 mod next;
 mod process;
+mod record;
 mod ring;
 mod sandbox;
 mod session;
+mod sites;
 mod start;
 mod sys;
 

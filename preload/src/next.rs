@@ -8,7 +8,7 @@
 
 use crate::capture::c_str;
 use core::ffi::{c_char, c_int, c_void};
-use core::sync::atomic::{AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
 /// Objects kept, in the loader's order; the last place is the C library's, should it come later than that.
 const MAX_OBJECTS: usize = 32;
@@ -66,11 +66,7 @@ impl Next {
     #[cold]
     #[inline(never)]
     fn look_up(&self, name: &'static str) -> Option<usize> {
-        let found = behind_us(name.as_bytes()).or_else(|| {
-            // musl since 1.2.4 has no names for large files and gives a program `fopen` for its `fopen64`; with us in
-            // between, we have to.
-            behind_us(name.as_bytes().strip_suffix(b"64")?)
-        });
+        let found = definition(name.as_bytes());
         self.found.store(found.unwrap_or(Next::NONE), Relaxed);
         found
     }
@@ -93,6 +89,15 @@ impl Next {
         self.found.store(found.unwrap_or(Next::NONE), Relaxed);
         found
     }
+}
+
+/// The next definition of a function.
+pub fn definition(name: &[u8]) -> Option<usize> {
+    behind_us(name).or_else(|| {
+        // musl since 1.2.4 has no names for large files and gives a program `fopen` for its `fopen64`; with us in
+        // between, we have to.
+        behind_us(name.strip_suffix(b"64")?)
+    })
 }
 
 /// A symbol (function or variable) that the program sees under this name: the first definition of all objects.
@@ -195,6 +200,7 @@ type DlIteratePhdr = unsafe extern "C" fn(Callback, *mut c_void) -> c_int;
 
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
+const PT_NOTE: u32 = 4;
 
 unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void) -> c_int {
     // SAFETY: the loader gives a valid info, and `walk` is the one of `walk_once`.
@@ -202,11 +208,19 @@ unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void
     // SAFETY: the loader's table of this object.
     let headers = unsafe { core::slice::from_raw_parts(info.headers, usize::from(info.header_count)) };
     let here = note as *const () as usize;
-    let mut dynamic = 0;
+    let (mut dynamic, mut end) = (0, 0);
+    for h in headers {
+        const PF_X: u32 = 1;
+        if h.kind == PT_LOAD && h.flags & PF_X != 0 {
+            end = info.base.wrapping_add((h.address + h.memory_size) as usize);
+        }
+    }
     for h in headers {
         let start = info.base.wrapping_add(h.address as usize);
         match h.kind {
             PT_DYNAMIC => dynamic = start,
+            // SAFETY: a segment of the object.
+            PT_NOTE => unsafe { notes(start, h.memory_size as usize, info.base, end) },
             PT_LOAD if (start..start.wrapping_add(h.memory_size as usize)).contains(&here) => {
                 OURSELVES.store(walk.count, Relaxed);
                 OUR_NAME.store(info.name as usize, Relaxed);
@@ -227,6 +241,42 @@ unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void
         walk.count += 1;
     }
     0
+}
+
+/// Whether the program is one of Go's, which calls the kernel itself.
+#[unsafe(link_section = ".data")]
+static GO: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the program makes system calls of its own, so that an exec need not pass through us.
+pub fn bypasses_libc() -> bool {
+    GO.load(Relaxed) != 0
+}
+
+/// Looks through an object's notes: for its build-id, and for Go's mark.
+///
+/// # Safety
+/// `at` is a note segment of `len` bytes.
+unsafe fn notes(at: usize, len: usize, base: usize, end: usize) {
+    const GNU_BUILD_ID: u32 = 3;
+    let mut offset = 0;
+    while offset + 12 <= len {
+        // SAFETY: inside the segment; `Elf64_Nhdr`: lengths of name and content, type.
+        let [name_len, content_len, kind] = unsafe { *((at + offset) as *const [u32; 3]) };
+        let (name, name_len) = (offset + 12, name_len as usize);
+        let content = name + name_len.next_multiple_of(4);
+        let next = content + (content_len as usize).next_multiple_of(4);
+        if next > len {
+            return;
+        }
+        // SAFETY: inside the segment.
+        let bytes = |from: usize, len: usize| unsafe { core::slice::from_raw_parts((at + from) as *const u8, len) };
+        match bytes(name, name_len) {
+            b"GNU\0" if kind == GNU_BUILD_ID => crate::sites::note(bytes(content, content_len as usize), base, end),
+            b"Go\0\0" => GO.store(1, Relaxed),
+            _ => {}
+        }
+        offset = next;
+    }
 }
 
 /// Whether a file of this name is the C library: `libc.so.6`, `libc-2.31.so`, `ld-musl-x86_64.so.1`.

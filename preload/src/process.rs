@@ -5,6 +5,7 @@
 //! memory and sees its parent's pid here; calls that it makes on its way to exec ask the kernel instead
 //! ([`kernel_pid`]).
 
+use crate::emit::Caller;
 use crate::{sandbox, sys};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
@@ -133,4 +134,22 @@ pub fn own_session(pid: u32) {
     if let Some(page) = page() {
         page.known.store(state(OWN, pid), Relaxed);
     }
+}
+
+/// Calls of posix_spawn under way: children that share our memory may open files, at depth `sites`.
+#[unsafe(link_section = ".data")]
+static SPAWNING: AtomicU32 = AtomicU32::new(0);
+
+/// Makes a call whose child shares our memory until it executes.
+pub fn spawning<T>(call: impl FnOnce() -> T) -> T {
+    SPAWNING.fetch_add(1, Relaxed);
+    let result = call();
+    SPAWNING.fetch_sub(1, Relaxed);
+    result
+}
+
+/// Who makes an open or a connect now.
+#[inline(always)]
+pub fn caller() -> Caller {
+    if SPAWNING.load(Relaxed) == 0 { Caller::Process } else { Caller::AnyChild }
 }

@@ -7,7 +7,7 @@
 
 use crate::capture::join;
 use crate::ring::{self, Mapping};
-use crate::{clock, control, next, process, start, sys};
+use crate::{clock, control, next, process, sites, start, sys};
 use core::ffi::{c_char, c_int};
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use porthole_common::limits::{
@@ -213,7 +213,7 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
         egid,
         cap_effective: sys::effective_capabilities(),
         libc: libc() as u8,
-        depth: 1,
+        depth: if sites::tells_exec() { 2 } else { 1 },
         clock: clock::current(),
         flags,
         time: clock::now(),

@@ -33,7 +33,7 @@ hook! {
 
 /// # Safety
 /// `path` is null or what the program passed to a call that returned `res`.
-unsafe fn changed(call: Call, res: c_int, fd: c_int, path: *const c_char) {
+pub unsafe fn changed(call: Call, res: c_int, fd: c_int, path: *const c_char) {
     // SAFETY: the kernel has read the string unless it said EFAULT.
     let path = unsafe { c_str(if res == -sys::EFAULT { null() } else { path }, limits::PATH) };
     let mut buf = [0u8; 1024];

@@ -1,33 +1,40 @@
 //! connect.
 
-use super::{from_kernel, hook, outcome};
+use super::{calls, sockets};
 use crate::emit::{self, Urgency};
-use crate::{control, sys};
-use core::ffi::{c_int, c_void};
+use crate::{control, process, record, sandbox, sys};
+use core::ffi::c_int;
 use porthole_common::limits::SOCKADDR;
+use porthole_common::msgpack::{Writer, bin_len};
 use porthole_common::record::{Connect, Kind};
 
-hook! {
-    fn connect(fd: c_int, addr: *const c_void, len: u32) -> c_int,
-    missing from_kernel(sys::connect(fd, addr, len as usize)),
-    real => {
-        let result = real(fd, addr, len);
-        connected(fd, addr, len, outcome(result));
-        result
-    }
+calls! { after
+    connect => Connect, Connect;
 }
 
+/// Records a connect that returned `res`.
 #[inline(never)]
-fn connected(fd: c_int, addr: *const c_void, len: u32, res: c_int) {
+pub fn connected(fd: c_int, addr: usize, len: usize, res: c_int) {
     if !control::wants(Kind::Connect) {
         return;
     }
-    // Errors that the kernel gives before it has read the address.
-    let unread = [-sys::EFAULT, -sys::EINVAL, -sys::EBADF];
-    let readable = !addr.is_null() && !unread.contains(&res);
-    let len = if readable { (len as usize).min(SOCKADDR) } else { 0 };
-    // SAFETY: the kernel has taken this address, or refused it for another reason than its place or length.
-    let addr = unsafe { core::slice::from_raw_parts(if len == 0 { [].as_ptr() } else { addr.cast::<u8>() }, len) };
-    let connect = Connect { res, fd, addr, local: &[] };
-    emit::record_hot(Urgency::Patient, connect.prefix(), addr);
+    // SAFETY: the program's arguments.
+    let addr = unsafe { record::given(addr, Some(&len), res as isize) };
+    const EINPROGRESS: c_int = 115;
+    let mut local = [0u8; sys::INTERNET_ADDRESS];
+    // both ends, as they follow the prefix
+    let mut ends = [0u8; SOCKADDR + bin_len(sys::INTERNET_ADDRESS)];
+    let (mut rest, mut connect) = (addr, Connect { res, fd, addr, local: &[] });
+    // The local end of a stream: a datagram socket's is worth less than asking for it would cost.
+    if (res == 0 || res == -EINPROGRESS) && sockets::is_stream(fd) && !sandbox::active() {
+        connect.local = sys::own_address(fd, &mut local);
+        if !connect.local.is_empty() {
+            let mut w = Writer::new(&mut ends);
+            w.raw(addr);
+            w.bin(connect.local);
+            let len = w.finish().unwrap_or(0);
+            rest = ends.get(..len).unwrap_or(&[]);
+        }
+    }
+    emit::record_hot(process::caller(), Urgency::Patient, connect.prefix(), rest);
 }

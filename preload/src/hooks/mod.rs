@@ -1,18 +1,36 @@
-//! The hooked functions, one file per family.
+//! The hooked functions, one file per family and one line per function.
 //!
 //! Every hook has the same shape: call the next definition, then record; exec is recorded before. What the program
-//! gets back, and `errno`, are the real function's.
+//! gets back, and `errno`, are the real function's. Most functions need nothing but that: [`calls!`] gives each a few
+//! instructions that name it and jump to one of two common bodies in [`trampoline`]. The others are Rust functions made
+//! with [`hook!`].
 
 mod chdir;
 mod connect;
+mod descriptors;
 mod exec;
+mod identity;
+mod kernel;
+mod lookup;
+mod modes;
+mod mounts;
+mod names;
+mod number;
 mod open;
 mod process;
 mod sandbox;
 mod shell;
+mod sockets;
 mod spawn;
 mod stdio;
+mod trampoline;
 mod variadic;
+
+pub use connect::connected;
+pub use exec::at_site as exec_at_site;
+pub use number::made;
+pub use open::{opened, opened_how};
+use trampoline::{After, Before, calls};
 
 use crate::next;
 use core::ffi::c_int;
@@ -73,14 +91,17 @@ pub fn outcome(result: c_int) -> c_int {
     if result == -1 { failure() } else { result }
 }
 
+/// The negative errno of a call that has just failed.
 #[cold]
-fn failure() -> c_int {
+#[inline(never)]
+pub fn failure() -> c_int {
     // SAFETY: the thread's own variable.
     errno().map_or(-1, |at| unsafe { -*at })
 }
 
 /// Sets `errno` from a direct system call, and gives what the libc function would: used only where the C library
 /// lacks a function that the program calls all the same.
+#[inline(never)]
 pub fn from_kernel(result: isize) -> c_int {
     if result >= 0 {
         return result as c_int;

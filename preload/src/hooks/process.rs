@@ -1,6 +1,6 @@
 //! fork, exit. vfork and clone are not wrapped: they return twice on one stack.
 
-use super::{from_kernel, hook, outcome};
+use super::{calls, from_kernel, hook, outcome};
 use crate::emit::{self, Caller, Urgency};
 use crate::{process, sys};
 use core::ffi::c_int;
@@ -19,25 +19,14 @@ hook! {
     }
 }
 
-fn ending(call: Call, status: c_int) {
+/// Records that the process ends.
+pub fn ending(call: Call, status: c_int) {
     let exit = Exit { call, status };
     emit::record(Caller::AnyChild, Urgency::Patient, Exit::LEN, |w| exit.encode(w));
 }
 
-macro_rules! exits {
-    ($($name:ident, $call:ident;)*) => {$(
-        hook! {
-            fn $name(status: c_int) -> (), missing { sys::call1(sys::nr::EXIT_GROUP, status as usize); },
-            real => {
-                ending(Call::$call, status);
-                real(status)
-            }
-        }
-    )*};
-}
-
-exits! {
-    exit, Exit;
-    _exit, ExitNow;
-    _Exit, ExitNow;
+calls! { before
+    exit => Exit, Exit;
+    _exit => ExitNow, Exit;
+    _Exit => ExitNow, Exit;
 }

@@ -1,18 +1,18 @@
 //! system, popen: libc starts a shell inside. The shell is a program like any other, with a session of its own; here
 //! is only who asked for it.
 
+use super::calls;
 use super::exec::Program;
-use super::hook;
 use crate::exec::Look;
-use crate::start;
-use crate::sys;
-use core::ffi::{c_char, c_int, c_void};
-use core::ptr::{null, null_mut};
+use crate::{sites, start, sys};
+use core::ffi::c_char;
+use core::ptr::null;
 use porthole_common::record::{Call, Injection};
 
 /// Records `/bin/sh -c command`, about to be started.
-fn starting(call: Call, command: *const c_char) {
-    if command.is_null() {
+pub fn starting(call: Call, command: *const c_char) {
+    // At depth `sites` the shell's own exec is seen.
+    if command.is_null() || sites::tells_exec() {
         return;
     }
     crate::init::ensure();
@@ -31,18 +31,7 @@ fn inherited() -> Injection {
     if there { Injection::Kept } else { Injection::Absent }
 }
 
-hook! {
-    fn system(command: *const c_char) -> c_int, missing -1,
-    real => {
-        starting(Call::System, command);
-        real(command)
-    }
-}
-
-hook! {
-    fn popen(command: *const c_char, mode: *const c_char) -> *mut c_void, missing null_mut(),
-    real => {
-        starting(Call::Popen, command);
-        real(command, mode)
-    }
+calls! { before
+    system => System, Shell;
+    popen => Popen, Shell;
 }

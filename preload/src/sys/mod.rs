@@ -159,6 +159,27 @@ pub fn packet_socket() -> isize {
 pub fn connect(fd: c_int, addr: *const c_void, len: usize) -> isize {
     call3(nr::CONNECT, fd as usize, addr as usize, len)
 }
+/// Bytes of the largest internet address: `struct sockaddr_in6`.
+pub const INTERNET_ADDRESS: usize = 28;
+/// getsockname(2): a socket's own end, empty if it is of no internet family.
+pub fn own_address(fd: c_int, buf: &mut [u8; INTERNET_ADDRESS]) -> &[u8] {
+    address(nr::GETSOCKNAME, fd, buf)
+}
+/// getpeername(2): the other end, cut to [`INTERNET_ADDRESS`] bytes.
+pub fn peer_address(fd: c_int, buf: &mut [u8; INTERNET_ADDRESS]) -> &[u8] {
+    address(nr::GETPEERNAME, fd, buf)
+}
+fn address(number: usize, fd: c_int, buf: &mut [u8; INTERNET_ADDRESS]) -> &[u8] {
+    let mut len = INTERNET_ADDRESS as u32;
+    if call3(number, fd as usize, buf.as_mut_ptr() as usize, &raw mut len as usize) != 0 {
+        return &[];
+    }
+    buf.get(..(len as usize).min(INTERNET_ADDRESS)).unwrap_or(&[])
+}
+/// mprotect(2).
+pub fn protect(at: usize, len: usize, protection: usize) -> isize {
+    call3(nr::MPROTECT, at, len, protection)
+}
 /// send(2) that neither waits nor signals.
 pub fn send(fd: c_int, bytes: &[u8]) -> isize {
     call6(nr::SENDTO, fd as usize, bytes.as_ptr() as usize, bytes.len(), 0x4040, 0, 0)

@@ -7,6 +7,7 @@ use core::arch::asm;
 pub mod nr {
     pub const CLOSE: usize = 3;
     pub const MMAP: usize = 9;
+    pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const PREAD64: usize = 17;
     pub const MADVISE: usize = 28;
@@ -15,6 +16,8 @@ pub mod nr {
     pub const SOCKET: usize = 41;
     pub const CONNECT: usize = 42;
     pub const SENDTO: usize = 44;
+    pub const GETSOCKNAME: usize = 51;
+    pub const GETPEERNAME: usize = 52;
     pub const FORK: usize = 57;
     pub const EXECVE: usize = 59;
     pub const FTRUNCATE: usize = 77;
@@ -29,7 +32,6 @@ pub mod nr {
     pub const GETSID: usize = 124;
     pub const CAPGET: usize = 125;
     pub const PRCTL: usize = 157;
-    pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
     pub const NEWFSTATAT: usize = 262;
     pub const UNLINKAT: usize = 263;

@@ -1,0 +1,159 @@
+//! What a patched instruction jumps to.
+//!
+//! A system call keeps every register but `rax`, `rcx` and `r11`, and the 128 bytes below the stack pointer; so do we.
+//! A thread that is cancelled while it waits here is unwound through us: the unwind table says that the frame's caller
+//! is the patched function, at the instruction behind the site. Before the first instruction of a stub nothing can say
+//! that, and a cancellation that arrives exactly there would not find its way.
+
+use super::{PLACES, SITES};
+use crate::hooks;
+use crate::sys::nr;
+
+/// Bytes of a stub.
+const STUB: usize = 16;
+
+/// The address of stub `n`, which serves site `n`.
+pub fn stub(n: usize) -> usize {
+    stubs as *const () as usize + n * STUB
+}
+
+/// One after the other: `r11` = the site, then [`enter`].
+#[unsafe(naked)]
+unsafe extern "C" fn stubs() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa rsp, 0",
+        ".cfi_escape 0x16, 0x10, 3, 0x7b, 0, 0x06", // the caller goes on at [r11]
+        ".set porthole_stub, 0",
+        ".rept {count}",
+        ".p2align 4",
+        "lea r11, [rip + {sites} + 16 * porthole_stub]",
+        "jmp {enter}",
+        ".set porthole_stub, porthole_stub + 1",
+        ".endr",
+        ".cfi_endproc",
+        count = const PLACES,
+        sites = sym SITES,
+        enter = sym enter,
+    )
+}
+
+/// A system call that a site makes: its result and its arguments in the kernel's order. [`enter`] lays it out.
+#[repr(C)]
+struct Frame {
+    result: isize,
+    arguments: [usize; 6],
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn enter() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa rsp, 0",
+        ".cfi_escape 0x16, 0x10, 3, 0x7b, 0, 0x06",
+        "lea rsp, [rsp - 128]", // what the function keeps below its stack pointer
+        ".cfi_def_cfa_offset 128",
+        "push qword ptr [r11]",
+        ".cfi_def_cfa_offset 136",
+        ".cfi_offset rip, -136",
+        "push rbp",
+        ".cfi_def_cfa_offset 144",
+        ".cfi_offset rbp, -144",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "cmp dword ptr [r11 + 12], 0",
+        "je 2f",
+        "mov edi, -100",
+        "2:",
+        "mov eax, [r11 + 8]",
+        "push r11",
+        "push r9", // a `Frame`, from its end
+        "push r8",
+        "push r10",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push rax", // the number, in place of the result
+        "cmp eax, {execve}",
+        "je 3f",
+        "cmp eax, {execveat}",
+        "je 3f",
+        "syscall",
+        "xchg rax, [rsp]", // the result in, the number out
+        "lea rcx, [rip + {made}]",
+        "jmp 4f",
+        "3:",
+        "lea rcx, [rip + {execute}]",
+        "4:",
+        "mov rdi, rax",
+        "mov rsi, rsp",
+        "and rsp, -16",
+        "sub rsp, 256",
+        "movaps [rsp], xmm0",
+        "movaps [rsp + 16], xmm1",
+        "movaps [rsp + 32], xmm2",
+        "movaps [rsp + 48], xmm3",
+        "movaps [rsp + 64], xmm4",
+        "movaps [rsp + 80], xmm5",
+        "movaps [rsp + 96], xmm6",
+        "movaps [rsp + 112], xmm7",
+        "movaps [rsp + 128], xmm8",
+        "movaps [rsp + 144], xmm9",
+        "movaps [rsp + 160], xmm10",
+        "movaps [rsp + 176], xmm11",
+        "movaps [rsp + 192], xmm12",
+        "movaps [rsp + 208], xmm13",
+        "movaps [rsp + 224], xmm14",
+        "movaps [rsp + 240], xmm15",
+        "call rcx",
+        "movaps xmm0, [rsp]",
+        "movaps xmm1, [rsp + 16]",
+        "movaps xmm2, [rsp + 32]",
+        "movaps xmm3, [rsp + 48]",
+        "movaps xmm4, [rsp + 64]",
+        "movaps xmm5, [rsp + 80]",
+        "movaps xmm6, [rsp + 96]",
+        "movaps xmm7, [rsp + 112]",
+        "movaps xmm8, [rsp + 128]",
+        "movaps xmm9, [rsp + 144]",
+        "movaps xmm10, [rsp + 160]",
+        "movaps xmm11, [rsp + 176]",
+        "movaps xmm12, [rsp + 192]",
+        "movaps xmm13, [rsp + 208]",
+        "movaps xmm14, [rsp + 224]",
+        "movaps xmm15, [rsp + 240]",
+        "lea rsp, [rbp - 64]",
+        "pop rax",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop r10",
+        "pop r8",
+        "pop r9",
+        "mov r11, [rbp + 8]",
+        "lea rcx, [rbp + 144]",
+        "mov rbp, [rbp]",
+        ".cfi_def_cfa rcx, 0",
+        ".cfi_restore rbp",
+        ".cfi_escape 0x16, 0x10, 2, 0x7b, 0", // the caller goes on at r11
+        "mov rsp, rcx",
+        ".cfi_def_cfa rsp, 0",
+        "jmp r11",
+        ".cfi_endproc",
+        execve = const nr::EXECVE,
+        execveat = const nr::EXECVEAT,
+        made = sym made,
+        execute = sym execute,
+    )
+}
+
+/// The system call has returned.
+unsafe extern "C" fn made(number: usize, frame: &Frame) {
+    // SAFETY: what the kernel was given and has answered.
+    unsafe { hooks::made(number, &frame.arguments, frame.result) };
+}
+
+/// An exec, which is recorded before and may need another environment: made here.
+unsafe extern "C" fn execute(number: usize, frame: &mut Frame) {
+    frame.result = hooks::exec_at_site(number, &frame.arguments);
+}
