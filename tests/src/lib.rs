@@ -11,6 +11,7 @@ pub mod compare;
 pub mod docker;
 pub mod events;
 pub mod program;
+pub mod recall;
 pub mod rootfs;
 pub mod scratch;
 pub mod suite;
