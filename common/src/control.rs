@@ -1,14 +1,18 @@
 //! The control page: the only way from the collector to the agents.
 //!
-//! It is a page of the library itself. Each container maps its own copy of `libporthole.so` from its own tmpfs; a page
-//! that no process has written to is shared with the file, so what the collector writes there with one `pwrite` is
+//! It is a part of the library itself. Each container maps its own copy of `libporthole.so` from its own tmpfs; memory
+//! that no process can write to is shared with the file, so what the collector writes there with one `pwrite` is
 //! seen by every process at once. The agent needs no descriptor, no mapping and no system call for it (opening and
 //! mapping a file of its own costs each exec about 5 µs), and the container sees it read-only.
 //!
-//! The page starts with [`MAGIC`] at an offset of the file that is a multiple of [`SIZE`]; numbers are little endian.
+//! The page starts with [`MAGIC`] at an offset of the file that is a multiple of [`ALIGN`]; numbers are little endian.
+//! It has no page of memory for itself: the agent's file is small, and what surrounds it is as constant.
 
-/// Bytes of the page.
-pub const SIZE: usize = 4096;
+/// Bytes of the page: its fields, and the largest table of [`crate::sites`].
+pub const SIZE: usize = 1280;
+
+/// What its offset in the file is a multiple of.
+pub const ALIGN: usize = 64;
 
 /// First bytes of the page; how the collector finds it in the file.
 pub const MAGIC: [u8; 32] = *b"porthole control page, wire v01\0";
@@ -24,7 +28,8 @@ pub const RING_DATA: usize = 44;
 
 /// The offset of the control page in the library's bytes.
 pub fn find(library: &[u8]) -> Option<usize> {
-    (0..library.len() / SIZE).map(|n| n * SIZE).find(|&at| library[at..].starts_with(&MAGIC))
+    let last = library.len().checked_sub(SIZE)?;
+    (0..=last / ALIGN).map(|n| n * ALIGN).find(|&at| library[at..].starts_with(&MAGIC))
 }
 
 #[cfg(test)]
@@ -32,12 +37,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_found_only_on_a_page_boundary() {
+    fn the_page_is_found_only_where_it_can_be() {
         let mut file = vec![0u8; 5 * SIZE];
         file[100..132].copy_from_slice(&MAGIC);
         assert_eq!(find(&file), None);
-        file[3 * SIZE..3 * SIZE + 32].copy_from_slice(&MAGIC);
-        assert_eq!(find(&file), Some(3 * SIZE));
-        assert_eq!(find(&file[..3 * SIZE + 32]), None, "a page that is cut off is none");
+        file[7 * ALIGN..7 * ALIGN + 32].copy_from_slice(&MAGIC);
+        assert_eq!(find(&file), Some(7 * ALIGN));
+        assert_eq!(find(&file[..7 * ALIGN + SIZE - 1]), None, "a page that is cut off is none");
     }
 }

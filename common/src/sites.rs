@@ -25,6 +25,9 @@ pub const BUILD_ID: usize = 20;
 pub const SITES: usize = 40;
 /// Bytes of an object's head, before its addresses.
 pub const OBJECT_HEAD: usize = BUILD_ID + 8;
+/// Bytes of a table at most.
+pub const TABLE: usize = 4 + OBJECTS * (OBJECT_HEAD + 4 * SITES);
+const _: () = assert!(OFFSET + TABLE <= crate::control::SIZE);
 /// Length of a site: a jump with a 32-bit distance fits.
 pub const LENGTH: usize = 7;
 

@@ -2,14 +2,15 @@
 //!
 //! The collector writes it in the file; since no process ever writes to the page, all of them see the change at once.
 
-use porthole_common::control::{CAPTURE, CLOCK, MAGIC, RING_DATA, SIZE};
+use porthole_common::control::{ALIGN, CAPTURE, CLOCK, MAGIC, RING_DATA, SIZE};
 use porthole_common::limits;
 use porthole_common::record::{Clock, Kind};
 use porthole_common::ring::valid_data_len;
 
-/// The page, on a page of its own in the read-only segment.
-#[repr(C, align(4096))]
+/// The page, in the read-only segment.
+#[repr(C, align(64))]
 struct Page([u8; SIZE]);
+const _: () = assert!(align_of::<Page>() == ALIGN);
 
 #[used]
 #[unsafe(link_section = ".rodata.porthole_control")]

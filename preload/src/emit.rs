@@ -39,10 +39,9 @@ pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(
 
 /// [`record`] for the calls that programs make a million times. The record is `prefix` and `rest`; each of their words
 /// is read once, stored and summed: reading back what was just written in smaller pieces would stall the processor.
-#[inline(always)]
-pub fn record_hot<const N: usize>(caller: Caller, urgency: Urgency, prefix: [u8; N], rest: &[u8]) {
-    const { assert!(N.is_multiple_of(8)) };
-    let len = N + rest.len();
+#[inline(never)]
+pub fn record_hot(caller: Caller, urgency: Urgency, prefix: &[u64], rest: &[u8]) {
+    let len = size_of_val(prefix) + rest.len();
     let Some(place) = find_place(caller, urgency, len) else { return };
     let Some(slot) = place.slot else { return };
     let mut sum = checksum::header(slot.position, slot.sequence, place.pid, place.time, len);
@@ -56,8 +55,8 @@ pub fn record_hot<const N: usize>(caller: Caller, urgency: Urgency, prefix: [u8;
             at = at.add(1);
         }
     };
-    for word in prefix.as_chunks::<8>().0 {
-        put(u64::from_le_bytes(*word));
+    for word in prefix {
+        put(*word);
     }
     let (words, last) = rest.as_chunks::<8>();
     for word in words {
@@ -68,6 +67,17 @@ pub fn record_hot<const N: usize>(caller: Caller, urgency: Urgency, prefix: [u8;
     }
     let check = sum.finish();
     place.ring.commit(slot.offset, Commit { check, pad: false, len: len as u16 }.pack());
+}
+
+/// The bytes of a record's prefix as words.
+#[inline(always)]
+pub fn words<const BYTES: usize, const WORDS: usize>(prefix: [u8; BYTES]) -> [u64; WORDS] {
+    const { assert!(BYTES == 8 * WORDS) };
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(prefix.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
 }
 
 /// Where a record goes.

@@ -225,10 +225,9 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
         namespaces: if ppid == 0 { namespaces() } else { [0; NAMESPACES.len()] },
     };
     let mut writer = Writer::new(room);
-    match arguments {
-        Some((argv, _)) => hello.encode(&mut writer, kept as u16, argv.iter(HELLO_ARGV)),
-        None => hello.encode(&mut writer, 0, core::iter::empty()),
-    }
+    // SAFETY: null is allowed, and has no entries.
+    let argv = arguments.map_or(unsafe { crate::capture::Strings::new(core::ptr::null()) }, |(argv, _)| argv);
+    hello.encode(&mut writer, kept as u16, argv.iter(HELLO_ARGV));
     let len = writer.finish().unwrap_or(0);
     room.get(..len).unwrap_or(&[])
 }

@@ -36,5 +36,5 @@ pub fn connected(fd: c_int, addr: usize, len: usize, res: c_int) {
             rest = ends.get(..len).unwrap_or(&[]);
         }
     }
-    emit::record_hot(process::caller(), Urgency::Patient, connect.prefix(), rest);
+    emit::record_hot(process::caller(), Urgency::Patient, &emit::words::<_, 3>(connect.prefix()), rest);
 }

@@ -50,7 +50,7 @@ pub unsafe fn opened(call: Call, res: c_int, dirfd: c_int, path: *const c_char, 
     let path = unsafe { path_str(path, limits::PATH) };
     let makes = flags & sys::O_CREAT != 0 || flags & sys::O_TMPFILE_BIT != 0;
     let open = Open { call, res, flags: flags as u32, mode: if makes { mode } else { 0 }, dirfd, path };
-    emit::record_hot(process::caller(), Urgency::Normal, open.prefix(), path);
+    emit::record_hot(process::caller(), Urgency::Normal, &emit::words::<_, 4>(open.prefix()), path);
 }
 
 /// openat2: flags and mode stand in a structure.
