@@ -8,7 +8,7 @@ use porthole_tests::{binaries, print_skip};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-const CALLS: &str = "trace=execve,execveat,?open,openat,?openat2,?creat,open_by_handle_at,connect";
+const CALLS: &str = "trace=execve,execveat,?open,openat,?openat2,?creat,open_by_handle_at,connect,clone,?clone3";
 
 #[test]
 fn programs() {
@@ -65,6 +65,8 @@ fn programs() {
     total.iter().for_each(|(kind, f)| println!("{}", line("total", kind, f)));
     for kind in judge::KINDS {
         assert!(total.get(kind).is_some_and(|f| f.matched > 0), "not one {kind} was recorded");
+        let wrong = &total[kind].extra;
+        assert!(wrong.is_empty(), "{kind}: recorded, but the kernel saw no such call: {wrong:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 /// One system call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Thread, as strace numbers it.
+    /// Process that the calling thread belongs to.
     pub pid: i64,
     /// Name of the system call.
     pub name: String,
@@ -30,7 +30,15 @@ pub fn parse(text: &str) -> Vec<Call> {
             calls.push((pid, rest.to_owned()));
         }
     }
-    calls.into_iter().filter_map(|(pid, text)| finished(pid, &text)).collect()
+    // Records carry the process, strace the thread.
+    let mut leader = std::collections::BTreeMap::new();
+    for (pid, text) in calls.iter().filter(|(_, t)| t.starts_with("clone") && t.contains("CLONE_THREAD")) {
+        let made = text.rsplit_once(" = ").and_then(|(_, n)| n.split(' ').next()?.parse::<i64>().ok());
+        let process = *leader.get(pid).unwrap_or(pid);
+        made.filter(|n| *n > 0).map(|thread| leader.insert(thread, process));
+    }
+    let process = |pid| *leader.get(&pid).unwrap_or(&pid);
+    calls.iter().filter_map(|(pid, text)| finished(process(*pid), text)).collect()
 }
 
 fn finished(pid: i64, text: &str) -> Option<Call> {
