@@ -4,7 +4,7 @@
 //! everything. There is no lock: whoever wins the first swap does it; a thread or a signal handler that comes in
 //! between is passed through and not recorded.
 
-use crate::{clock, next, session, sites};
+use crate::{clock, next, record, session, sites};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const NEW: u32 = 0;
@@ -27,11 +27,12 @@ fn initialise() {
     if STATE.compare_exchange(NEW, BUSY, AcqRel, Relaxed).is_err() {
         return;
     }
-    next::walk_once();
+    let objects = next::walk();
     clock::choose();
     sites::patch();
     sites::hide();
     session::open_first();
+    record::libraries(&objects);
     STATE.store(DONE, Release);
 }
 

@@ -7,7 +7,7 @@
 //! two threads that look up at once store the same answer.
 
 use crate::capture::c_str;
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
 /// Objects kept, in the loader's order; the last place is the C library's, should it come later than that.
@@ -149,23 +149,48 @@ fn find(among: core::ops::Range<usize>, name: &[u8], function: bool) -> Option<u
 
 /// Notes the loaded objects. Running it twice at once is harmless: both write the same.
 pub fn walk_once() {
-    if COUNT.load(Acquire) != 0 {
-        return;
+    if COUNT.load(Acquire) == 0 {
+        walk();
     }
-    let mut walk = Walk { count: 0 };
+}
+
+/// Notes the loaded objects; their names.
+pub fn walk() -> Walk {
+    let mut walk = Walk { count: 0, names: [core::ptr::null(); MAX_OBJECTS] };
     let walker = dl_iterate_phdr_address();
     if walker == 0 {
-        return;
+        return walk;
     }
     // SAFETY: dl_iterate_phdr of the C library in this process, with the signature that the Linux Standard Base gives.
     let walker: DlIteratePhdr = unsafe { core::mem::transmute::<usize, DlIteratePhdr>(walker) };
     // SAFETY: `note` has the callback's signature and gets the `Walk` that outlives the call.
     unsafe { walker(note, (&raw mut walk).cast()) };
     COUNT.store(walk.count, Release);
+    walk
 }
 
-struct Walk {
+/// What a walk has found.
+pub struct Walk {
     count: usize,
+    names: [*const c_char; MAX_OBJECTS],
+}
+
+impl Walk {
+    /// The paths of the libraries that the loader has opened: not the program, the loader and ourselves, which it has
+    /// not, or for us.
+    pub fn libraries(&self) -> impl Iterator<Item = &'static [u8]> + Clone {
+        const AT_BASE: c_ulong = 7;
+        let loader = crate::start::auxiliary(AT_BASE).unwrap_or(0) as usize;
+        self.names.iter().take(self.count).enumerate().skip(1).filter_map(move |(n, name)| {
+            let ours = n == OURSELVES.load(Relaxed);
+            if name.is_null() || ours || OBJECTS.get(n)?.base.load(Relaxed) == loader {
+                return None;
+            }
+            // SAFETY: the loader's string for an object that is loaded at start and so never unloaded.
+            let path = unsafe { c_str(*name, 256) };
+            path.contains(&b'/').then_some(path) // the kernel's own library has a name without
+        })
+    }
 }
 
 /// `struct dl_phdr_info`, its first fields.
@@ -234,7 +259,8 @@ unsafe extern "C" fn note(info: *const PhdrInfo, _size: usize, walk: *mut c_void
         if libc && LIBC.load(Relaxed) == 0 {
             LIBC.store(walk.count + 1, Relaxed);
         }
-        if let Some(object) = OBJECTS.get(walk.count) {
+        if let (Some(object), Some(name)) = (OBJECTS.get(walk.count), walk.names.get_mut(walk.count)) {
+            *name = info.name;
             object.base.store(info.base, Relaxed);
             object.dynamic.store(dynamic, Relaxed);
         }

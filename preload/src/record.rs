@@ -2,11 +2,12 @@
 
 use crate::capture::path_str;
 use crate::emit::{self, Caller, Urgency};
+use crate::next::Walk;
 use crate::{control, sandbox, sys};
 use core::ffi::{c_char, c_int};
 use porthole_common::limits;
 use porthole_common::record::signature::Kind as Of;
-use porthole_common::record::{ARGUMENTS, Call, Called, Kind, Value};
+use porthole_common::record::{ARGUMENTS, Call, Called, Kind, Libraries, Value};
 
 /// Records a call that returned `res` (a value, or the negative errno).
 ///
@@ -50,6 +51,28 @@ pub unsafe fn called_at(call: Call, shape: u32, arguments: &[usize; ARGUMENTS], 
     let len = called.encoded_len();
     emit::record(Caller::AnyChild, Urgency::Normal, len, |w| called.encode(w));
 }
+
+/// Records the libraries that the loader has brought before we came to run.
+pub fn libraries(objects: &Walk) {
+    if !control::wants(Kind::Libraries) {
+        return;
+    }
+    let paths = objects.libraries();
+    let (mut count, mut len) = (0, 0);
+    for path in paths.clone().filter(|path| path.len() < limits::TEXT).take(MAX_LIBRARIES) {
+        (count, len) = (count + 1, len + path.len() + 1);
+    }
+    if count == 0 {
+        return;
+    }
+    let record = Libraries { count: count as u32, paths: &[] };
+    emit::record(Caller::Process, Urgency::Normal, Libraries::encoded_len(len), |w| {
+        record.encode_each(w, len, paths.filter(|path| path.len() < limits::TEXT).take(MAX_LIBRARIES));
+    });
+}
+
+/// With a [`limits::TEXT`] for each, what [`limits::LIBRARIES`] holds.
+const MAX_LIBRARIES: usize = limits::LIBRARIES / limits::TEXT;
 
 /// A number as C declares it.
 fn number(call: Call, argument: usize) -> i64 {

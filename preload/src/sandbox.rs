@@ -16,7 +16,7 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 
 /// Execs that may use the scratch memory at the same time. They take turns and give nothing back: a vfork child, whose
 /// memory is its parent's, could not.
-const PARTS: usize = 4;
+const PARTS: usize = 16;
 /// Bytes of one part: address space only, until it is used. Environments are rarely larger.
 pub const SCRATCH_LEN: usize = 64 * 1024;
 
@@ -26,8 +26,11 @@ pub fn active() -> bool {
     ACTIVE.load(Relaxed)
 }
 
-/// Sets the scratch memory aside, while that is still allowed.
+/// Sets the scratch memory aside, once, while that is still allowed.
 pub fn prepare() {
+    if SCRATCH.load(Acquire) != 0 || active() {
+        return;
+    }
     if let Ok(at) = usize::try_from(sys::map_private(PARTS * SCRATCH_LEN))
         && SCRATCH.compare_exchange(0, at, AcqRel, Relaxed).is_err()
     {

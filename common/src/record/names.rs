@@ -83,6 +83,17 @@ impl<'a> Libraries<'a> {
         w.bin(self.paths);
     }
 
+    /// Encodes with paths that lie apart; `len` is their length together, each with its NUL.
+    pub fn encode_each<'p>(&self, w: &mut Writer, len: usize, paths: impl Iterator<Item = &'p [u8]>) {
+        head(w, Kind::Libraries, Self::FIELDS);
+        w.u32(self.count);
+        w.bin_head(len);
+        for path in paths {
+            w.raw(path);
+            w.raw(&[0]);
+        }
+    }
+
     pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         Ok(Libraries { count: r.number()?, paths: r.bin(limits::LIBRARIES)? })
     }

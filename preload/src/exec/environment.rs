@@ -142,21 +142,23 @@ fn without(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
 
 type Memory<'a> = (&'a mut [MaybeUninit<*const c_char>], &'a mut [u8]);
 
-/// Room for so many pointers and bytes: the hook's stack, else a mapping (in a sandbox the one that was made before).
-/// None where it would stay behind in a parent whose memory we share (vfork): then the environment stays as it is.
+/// Room for so many pointers and bytes: the hook's stack, else a mapping. In a sandbox that is the one that was made
+/// before; so it is for a child that shares its parent's memory (vfork), where every new one would stay behind.
 fn memory(room: &mut Room, pointers: usize, bytes: usize) -> Option<Memory<'_>> {
     if pointers <= ON_STACK && bytes <= VALUE {
         return Some((&mut room.pointers, &mut room.value));
     }
     let table = pointers * size_of::<*const c_char>();
     let len = table + bytes;
-    let at = if sandbox::active() {
+    let shared = process::shares_memory();
+    let at = if sandbox::active() || shared {
         if len > sandbox::SCRATCH_LEN {
             return None;
         }
+        if shared {
+            sandbox::prepare();
+        }
         sandbox::scratch()?
-    } else if process::shares_memory() {
-        return None;
     } else {
         let at = usize::try_from(sys::map_private(len)).ok()?;
         room.mapped = (at, len);
