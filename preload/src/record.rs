@@ -66,7 +66,8 @@ pub fn libraries(objects: &Walk) {
         return;
     }
     let record = Libraries { count: count as u32, paths: &[] };
-    emit::record(Caller::Process, Urgency::Normal, Libraries::encoded_len(len), |w| {
+    // Not `Caller::Process`, which would map a page that most short processes never need.
+    emit::record(Caller::AnyChild, Urgency::Normal, Libraries::encoded_len(len), |w| {
         record.encode_each(w, len, paths.filter(|path| path.len() < limits::TEXT).take(MAX_LIBRARIES));
     });
 }
