@@ -1,8 +1,11 @@
 //! Files that are either the old ones or the new ones, never half of each.
 
 use crate::error::{Context, Error, Result};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +27,24 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(meta.len() as usize + 1);
     file.take(limit + 1).read_to_end(&mut bytes).context("read", path)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Opens a regular file below a directory, symbolic links resolved as if that were the root. (Linux 5.6; before, there
+/// is none.)
+///
+/// Nothing is opened for reading before it is known to be a regular file: a pipe in place of the root would be waited
+/// for, and a device node of the image would act on the host.
+pub fn open_within(root: &Path, path: &str) -> Option<File> {
+    let path_only = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let directory = nix::fcntl::open(root, path_only | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
+    let how =
+        OpenHow::new().flags(path_only).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let found = File::from(openat2(&directory, path, how).ok()?);
+    if !found.metadata().ok()?.is_file() {
+        return None;
+    }
+    let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(again).ok()
 }
 
 /// Writes a new file of this mode, whatever the umask says; it appears at `path` complete or not at all.

@@ -28,4 +28,5 @@ pub mod layout;
 pub mod life;
 pub mod registry;
 pub mod share;
+pub mod sites;
 pub mod undo;

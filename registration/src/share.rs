@@ -4,6 +4,7 @@ use crate::clock;
 use crate::error::{Context, Error, Result};
 use crate::file;
 use crate::layout::{ContainerDir, RINGS};
+use crate::sites::{self, Depth};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use porthole_common::{WIRE_VERSION, control, limits, ring};
@@ -61,6 +62,19 @@ impl Agent {
     pub fn with_rings_of(mut self, data: u32) -> Agent {
         if let Some(page) = control::find(&self.0) {
             self.0[page + control::RING_DATA..][..4].copy_from_slice(&data.to_le_bytes());
+        }
+        self
+    }
+
+    /// The same agent, told where the system calls of this root file system's C library are.
+    pub fn with_sites(mut self, root: &Path, depth: Depth) -> Agent {
+        if depth == Depth::Auto
+            && let Some(page) = control::find(&self.0)
+            && let Some(table) = sites::table(root)
+            && let Some(place) =
+                self.0[page + porthole_common::sites::OFFSET..page + control::SIZE].get_mut(..table.len())
+        {
+            place.copy_from_slice(&table);
         }
         self
     }

@@ -4,12 +4,10 @@
 //! changes the container, and a file that cannot be found or understood is `unknown`.
 
 use crate::plan::dev::{clean, covers};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::Mode;
 use porthole_registration::container::{Mount, Process};
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use porthole_registration::file::open_within;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Loads libraries through a loader of this machine's kind.
@@ -95,24 +93,6 @@ impl View<'_> {
     }
 }
 
-/// Opens a regular file below a directory, symbolic links resolved as if that were the root. (Linux 5.6; before, what
-/// the program is stays unknown.)
-///
-/// Nothing is opened for reading before it is known to be a regular file: a pipe in place of the root would be waited
-/// for, and a device node of the image would act on the host.
-fn open_within(root: &Path, path: &str) -> Option<File> {
-    let path_only = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    let directory = nix::fcntl::open(root, path_only | OFlag::O_DIRECTORY, Mode::empty()).ok()?;
-    let how =
-        OpenHow::new().flags(path_only).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let found = File::from(openat2(&directory, path, how).ok()?);
-    if !found.metadata().ok()?.is_file() {
-        return None;
-    }
-    let again = format!("/proc/self/fd/{}", found.as_raw_fd());
-    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(again).ok()
-}
-
 enum Kind {
     Elf(&'static str),
     /// Path of the interpreter.
@@ -178,7 +158,7 @@ mod tests {
         let top = std::env::temp_dir().join(format!("porthole-elf-regular-{}", std::process::id()));
         fs::create_dir_all(&top).unwrap();
         fs::write(top.join("file"), "x").unwrap();
-        nix::unistd::mkfifo(&top.join("pipe"), Mode::S_IRWXU).unwrap();
+        nix::unistd::mkfifo(&top.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(open_within(&top, "file").is_some());
         // both would be waited for
         assert!(open_within(&top, "pipe").is_none());

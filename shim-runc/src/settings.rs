@@ -2,6 +2,7 @@
 
 use porthole_registration::file;
 use porthole_registration::layout::{LIBRARY, STATE_DIR, STATE_DIR_ENV};
+use porthole_registration::sites::Depth;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ struct File {
     runtime: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     library: Option<PathBuf>,
+    depth: Depth,
 }
 
 /// Settings of this call.
@@ -34,6 +36,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The agent, if one is named.
     pub library: Option<PathBuf>,
+    /// How deep the agent looks.
+    pub depth: Depth,
     /// What is wrong with the file, which is ignored then.
     pub complaint: Option<String>,
 }
@@ -55,6 +59,7 @@ impl Settings {
             runtime: variable(RUNTIME_ENV).or(file.runtime),
             state_dir: variable(STATE_DIR_ENV).or(file.state_dir).or_else(rootless).unwrap_or_else(|| STATE_DIR.into()),
             library: variable(LIBRARY_ENV).or(file.library),
+            depth: file.depth,
             complaint,
         }
     }
@@ -88,7 +93,7 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file() {
         let path = std::env::temp_dir().join(format!("porthole-settings-{}", std::process::id()));
-        std::fs::write(&path, r#"{"runtime": "crun", "library": "/l.so", "future": 1}"#).unwrap();
+        std::fs::write(&path, r#"{"runtime": "crun", "library": "/l.so", "depth": "symbols", "future": 1}"#).unwrap();
         let load = |env: &[(&str, &str)]| {
             Settings::load(|name| {
                 let named = env.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v));
@@ -98,10 +103,11 @@ mod tests {
         let settings = load(&[(RUNTIME_ENV, "/bin/runc"), (LIBRARY_ENV, ""), (STATE_DIR_ENV, "/s")]);
         assert_eq!(settings.runtime, Some("/bin/runc".into()));
         assert_eq!((settings.agent(), &*settings.state_dir), ("/l.so".into(), Path::new("/s")));
-        assert_eq!(settings.complaint, None);
+        assert_eq!((settings.depth, settings.complaint), (Depth::Symbols, None));
 
         std::fs::write(&path, "{").unwrap();
         assert!(load(&[]).complaint.unwrap().contains("no valid configuration"));
+        assert_eq!(load(&[]).depth, Depth::Auto);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(load(&[]).complaint, None);
     }

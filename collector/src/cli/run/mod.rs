@@ -1,9 +1,9 @@
 //! `porthole run`: a command with a collector of its own, without containers or a daemon.
 
-mod agent;
-mod child;
-mod job;
-mod place;
+pub(super) mod agent;
+pub(super) mod child;
+pub(super) mod job;
+pub(super) mod place;
 mod target;
 
 use super::signals::Signals;
@@ -15,6 +15,7 @@ use crate::pipeline::{self, Options, Sink, Without};
 use child::Prepared;
 use job::Ended;
 use place::Place;
+use porthole_registration::sites::Depth;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -47,15 +48,35 @@ pub struct Args {
     /// Neither events nor the summary on standard error
     #[arg(long)]
     quiet: bool,
+    /// How deep to look: auto, down to the system calls of the C library where that is understood; symbols, the
+    /// functions that programs call
+    #[arg(long, value_enum, default_value = "auto")]
+    depth: DepthArg,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
+/// [`Depth`] as an option.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DepthArg {
+    Auto,
+    Symbols,
+}
+
+impl From<DepthArg> for Depth {
+    fn from(depth: DepthArg) -> Depth {
+        match depth {
+            DepthArg::Auto => Depth::Auto,
+            DepthArg::Symbols => Depth::Symbols,
+        }
+    }
+}
+
 /// Why the command was not run, and the exit status that says so.
-struct Refused {
-    code: u8,
-    error: Error,
+pub(super) struct Refused {
+    pub(super) code: u8,
+    pub(super) error: Error,
 }
 
 impl From<Error> for Refused {
@@ -79,7 +100,7 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
     child::make_default(nix::sys::signal::Signal::SIGCHLD);
     // before any thread exists
     let signals = Signals::block(job::SIGNALS)?;
-    let agent = agent::find()?;
+    let agent = agent::find()?.with_sites(Path::new("/"), args.depth.into());
     let mut place = Place::make(state_dir.as_deref(), &agent, &args.command)?;
     let output = Output::start(&args)?;
     let pipeline = pipeline::start(Options {

@@ -1,0 +1,146 @@
+//! Depth `sites`: finds the system call instructions of a root file system's C library, for the agent to patch.
+//!
+//! The contract is [`porthole_common::sites`]. What is not understood is left out, and what is left out costs depth,
+//! never correctness: the agent's hooks tell what the table does not cover.
+
+mod elf;
+mod sweep;
+
+use crate::file;
+use elf::Object;
+use porthole_common::sites::{BUILD_ID, OBJECTS, SITES, coverage};
+use serde::Deserialize;
+use std::io::Read;
+use std::path::Path;
+use sweep::Sweep;
+
+/// How deep the agent looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Down to the system calls of the C library, where it is understood; else the names.
+    #[default]
+    Auto,
+    /// The names of functions that programs call, and nothing is patched.
+    Symbols,
+}
+
+/// Larger files are no C library.
+const LIMIT: u64 = 16 * 1024 * 1024;
+/// Sites that an agent has stubs for, over all objects.
+const STUBS: usize = 40;
+/// Where distributions put libraries.
+const DIRECTORIES: [&str; 6] =
+    ["lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "lib"];
+/// The C library first: without it the others are of no use.
+const NAMES: [&str; 3] = ["libc.so.6", "ld-linux-x86-64.so.2", "libpthread.so.0"];
+
+/// What is known of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    build_id: [u8; BUILD_ID],
+    coverage: u32,
+    /// It has the functions that `coverage` is about.
+    opens: bool,
+    connects: bool,
+    executes: bool,
+    sites: Vec<u32>,
+}
+
+/// The encoded table for the programs of a root file system; `None` if its C library is not there or not understood.
+pub fn table(root: &Path) -> Option<Vec<u8>> {
+    let mut objects: Vec<Found> = Vec::new();
+    for name in NAMES {
+        for directory in DIRECTORIES {
+            let Some(found) = look(root, &format!("{directory}/{name}")) else { continue };
+            if objects.iter().all(|o| o.build_id != found.build_id) {
+                objects.push(found);
+            }
+        }
+    }
+    encode(select(objects))
+}
+
+fn look(root: &Path, path: &str) -> Option<Found> {
+    let file = file::open_within(root, path)?;
+    if file.metadata().ok()?.len() > LIMIT {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT).read_to_end(&mut bytes).ok()?;
+    analyze(&bytes)
+}
+
+fn analyze(bytes: &[u8]) -> Option<Found> {
+    let object = Object::parse(bytes)?;
+    let build_id = object.build_id()?;
+    let functions = object.functions()?;
+    let sweep = Sweep::over(object.code()?, functions.iter().map(|f| f.at));
+    let sites: Vec<u32> = sweep.sites().map(u32::try_from).collect::<Result<_, _>>().ok()?;
+    if sites.is_empty() || sites.len() > SITES {
+        return None;
+    }
+    // Those that must have a site of their own; the others may call one of these.
+    let covered = |main: &[&str], others: &[&str]| {
+        let named = |names: &[&str]| functions.iter().filter(|f| names.contains(&f.name)).collect::<Vec<_>>();
+        let (main, others) = (named(main), named(others));
+        let all_sites = |f: &&elf::Function| sweep.calls_in(f.at, f.size).all(|call| call.is_harmless());
+        let has_one = |f: &&elf::Function| sweep.calls_in(f.at, f.size).any(|call| call.site.is_some());
+        let whole = !main.is_empty() && main.iter().all(has_one) && main.iter().chain(&others).all(all_sites);
+        (!main.is_empty(), whole)
+    };
+    let (opens, open) = covered(&["open", "open64", "openat", "openat64"], &["creat", "creat64"]);
+    let (connects, connect) = covered(&["connect"], &[]);
+    let (executes, exec) = covered(&["execve", "execveat"], &["fexecve"]);
+    // What opens inside may call `open`, too.
+    let inside = open && sweep.every_known_call_is_a_site();
+    let flag = |set: bool, bit: u32| if set { bit } else { 0 };
+    let coverage = flag(open, coverage::OPEN)
+        | flag(connect, coverage::CONNECT)
+        | flag(exec, coverage::EXEC)
+        | flag(inside, coverage::INSIDE);
+    Some(Found { build_id, coverage, opens, connects, executes, sites })
+}
+
+/// The objects that may be patched together.
+fn select(objects: Vec<Found>) -> Vec<Found> {
+    const LEAST: u32 = coverage::EXEC | coverage::INSIDE;
+    let (libraries, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.executes);
+    let mut libraries: Vec<Found> = libraries.into_iter().filter(|o| o.coverage & LEAST == LEAST).collect();
+    if libraries.is_empty() {
+        return libraries;
+    }
+    for other in &mut others {
+        // A thread library has its own open and connect, which a program may get instead of the C library's.
+        let lacks = [(other.opens, coverage::OPEN), (other.connects, coverage::CONNECT)];
+        for (_, bit) in lacks.iter().filter(|(has, bit)| *has && other.coverage & bit == 0) {
+            libraries.iter_mut().for_each(|library| library.coverage &= !bit);
+        }
+        other.coverage = 0;
+    }
+    libraries.append(&mut others);
+    let mut used = 0;
+    libraries.retain(|object| {
+        used += object.sites.len();
+        used <= STUBS
+    });
+    libraries.truncate(OBJECTS);
+    libraries
+}
+
+fn encode(objects: Vec<Found>) -> Option<Vec<u8>> {
+    if objects.is_empty() {
+        return None;
+    }
+    let mut table = (objects.len() as u32).to_le_bytes().to_vec();
+    for object in objects {
+        table.extend(object.build_id);
+        table.extend(object.coverage.to_le_bytes());
+        table.extend((object.sites.len() as u32).to_le_bytes());
+        table.extend(object.sites.iter().flat_map(|at| at.to_le_bytes()));
+    }
+    Some(table)
+}
+
+#[cfg(test)]
+mod tests;

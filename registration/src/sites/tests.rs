@@ -1,0 +1,80 @@
+use super::*;
+use std::fs;
+
+const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+#[test]
+fn the_libraries_of_this_machine_are_understood() {
+    if !cfg!(target_arch = "x86_64") || !Path::new(LIBC).exists() {
+        println!("SKIP: no C library of Debian for x86-64 here");
+        return;
+    }
+    let bytes = fs::read(LIBC).unwrap();
+    let started = std::time::Instant::now();
+    let libc = analyze(&bytes).expect("a C library");
+    println!("{} sites, coverage {:#x}, {:?}", libc.sites.len(), libc.coverage, started.elapsed());
+    let loader = analyze(&fs::read(LOADER).unwrap()).expect("a loader");
+    println!("{} sites of the loader, coverage {:#x}", loader.sites.len(), loader.coverage);
+    assert_eq!(libc.coverage, coverage::ALL);
+    assert!(libc.executes && libc.sites.len() >= 10, "{libc:x?}");
+    assert!(!loader.executes && !loader.sites.is_empty(), "{loader:x?}");
+
+    let table = table(Path::new("/")).unwrap();
+    assert_eq!(table[..4], 2u32.to_le_bytes(), "the C library and the loader, each once");
+    assert_eq!(table[4..24], libc.build_id);
+    assert_eq!(table.len(), 4 + 2 * 28 + 4 * (libc.sites.len() + loader.sites.len()));
+}
+
+#[test]
+fn damaged_libraries_are_left_out_without_harm() {
+    let Ok(whole) = fs::read(LOADER) else {
+        println!("SKIP: no {LOADER} here");
+        return;
+    };
+    for cut in (0..1024).chain((1024..whole.len()).step_by(whole.len() / 20)) {
+        let _ = analyze(&whole[..cut]);
+    }
+    let mut seed = 1u64;
+    for _ in 0..60 {
+        let mut damaged = whole.clone();
+        for _ in 0..8 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            damaged[(seed >> 33) as usize % 1024] = (seed >> 25) as u8;
+        }
+        let _ = analyze(&damaged);
+    }
+    for field in [32, 40, 54, 58] {
+        let mut damaged = whole.clone();
+        damaged[field..field + 8].fill(0xff);
+        assert!(analyze(&damaged).is_none(), "{field}");
+    }
+}
+
+fn found(coverage: u32, executes: bool, opens: bool) -> Found {
+    Found { build_id: [executes as u8; BUILD_ID], coverage, opens, connects: opens, executes, sites: vec![1, 2] }
+}
+
+#[test]
+fn a_c_library_that_is_not_covered_is_not_patched_nor_what_belongs_to_it() {
+    assert_eq!(select(vec![found(coverage::EXEC, true, true), found(0, false, false)]), []);
+    assert_eq!(select(vec![found(0, false, false)]), []);
+    let both = select(vec![found(coverage::ALL, true, true), found(0, false, true)]);
+    assert_eq!(both[0].coverage, coverage::EXEC | coverage::INSIDE, "the thread library opens and connects, too");
+    let both = select(vec![found(coverage::ALL, true, true), found(coverage::ALL, false, true)]);
+    assert_eq!((both[0].coverage, both[1].coverage), (coverage::ALL, 0));
+}
+
+#[test]
+fn a_site_is_one_only_where_nothing_jumps_into_it() {
+    let nops = [0x90u8; 8];
+    let site = [0xb8, 2, 0, 0, 0, 0x0f, 0x05, 0xc3];
+    let sites = |tail: &[u8]| {
+        let bytes = [&nops[..], &site, tail].concat();
+        Sweep::over(elf::Code { at: 0x1000, bytes: &bytes }, std::iter::empty()).sites().collect::<Vec<_>>()
+    };
+    assert_eq!(sites(&[]), [0x1008]);
+    assert_eq!(sites(&[0xeb, 0xf6]), [0x1008], "to its first byte");
+    assert_eq!(sites(&[0xeb, 0xfb]), [] as [u64; 0], "to the system call");
+    assert_eq!(sites(&[0xeb, 0xfd]), [0x1008], "behind it");
+}
