@@ -47,6 +47,41 @@ pub(crate) fn mode(mode: u32) -> String {
     if mode == 0 { "0".into() } else { format!("0{mode:o}") }
 }
 
+/// Permissions as Falco writes them where they are changed, in its order; `0` for none.
+pub(crate) fn permissions(mode: u32) -> String {
+    const NAMES: [&str; 12] = [
+        "S_IXOTH", "S_IWOTH", "S_IROTH", "S_IXGRP", "S_IWGRP", "S_IRGRP", "S_IXUSR", "S_IWUSR", "S_IRUSR", "S_ISVTX",
+        "S_ISGID", "S_ISUID",
+    ];
+    let mut bit = 0;
+    or_zero(join(&NAMES.map(|name| {
+        bit += 1;
+        (mode >> (bit - 1) & 1 != 0, name)
+    })))
+}
+
+/// Kinds of namespaces by their flags of clone, and what else unshare takes; `0` for none.
+pub(crate) fn namespaces(flags: u32) -> String {
+    let has = |flag: i32| flags & bits(flag) != 0;
+    or_zero(join(&[
+        (has(libc::CLONE_FILES), "CLONE_FILES"),
+        (has(libc::CLONE_FS), "CLONE_FS"),
+        (has(0x80), "CLONE_NEWTIME"),
+        (has(libc::CLONE_NEWNS), "CLONE_NEWNS"),
+        (has(libc::CLONE_SYSVSEM), "CLONE_SYSVSEM"),
+        (has(libc::CLONE_NEWCGROUP), "CLONE_NEWCGROUP"),
+        (has(libc::CLONE_NEWUTS), "CLONE_NEWUTS"),
+        (has(libc::CLONE_NEWIPC), "CLONE_NEWIPC"),
+        (has(libc::CLONE_NEWUSER), "CLONE_NEWUSER"),
+        (has(libc::CLONE_NEWPID), "CLONE_NEWPID"),
+        (has(libc::CLONE_NEWNET), "CLONE_NEWNET"),
+    ]))
+}
+
+fn or_zero(text: String) -> String {
+    if text.is_empty() { "0".into() } else { text }
+}
+
 fn join(names: &[(bool, &str)]) -> String {
     let mut out = String::new();
     for (_, name) in names.iter().filter(|(set, _)| *set) {

@@ -28,6 +28,7 @@ impl Tagger {
             ns: None,
             pending: vec![],
             added: vec![],
+            hosts: Default::default(),
             entered: false,
         };
         self.containers.insert(container.key.clone(), followed);

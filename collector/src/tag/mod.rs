@@ -1,9 +1,12 @@
 //! Second stage: makes events of records. Who did it, in which container, to what.
 
 mod address;
+mod arguments;
+mod called;
 pub mod errno;
 pub(crate) mod execs;
 mod flags;
+mod hosts;
 mod lifecycle;
 pub(crate) mod paths;
 mod pending;
@@ -11,6 +14,7 @@ mod people;
 mod process;
 mod records;
 mod sessions;
+mod sockets;
 
 use crate::container::Container;
 use crate::event::{Event, Identity, Namespaces, Process, Source, Value};
@@ -43,6 +47,8 @@ pub(crate) struct Followed {
     pending: Vec<Pending>,
     /// Processes that the engine has added and whose hello has not come.
     added: Vec<Vec<String>>,
+    /// Host names that its processes have looked up.
+    hosts: hosts::Hosts,
     entered: bool,
 }
 

@@ -49,6 +49,13 @@ impl Person {
         }
     }
 
+    /// A descriptor has got a second number. The directory that both are, if they are one.
+    pub fn duplicated(&mut self, old: i32, new: i32) -> Option<Arc<str>> {
+        let directory = self.directories.get(&old).cloned();
+        self.opened(new, directory.as_deref());
+        directory
+    }
+
     /// Where a path starts that is relative to `dirfd`; empty when nobody knows.
     pub fn base(&self, dirfd: i32) -> String {
         if dirfd == libc::AT_FDCWD {
@@ -69,6 +76,28 @@ impl Person {
     /// The working directory is `cwd` from now on.
     pub fn moved_to(&mut self, cwd: &str) {
         Arc::make_mut(&mut self.process).cwd = paths::with_slash(cwd).into();
+    }
+
+    /// The process has this name from now on; `false` if it had it already.
+    pub fn now_named(&mut self, name: &str) -> bool {
+        let new = *self.process.name != *name;
+        if new {
+            let process = Arc::make_mut(&mut self.process);
+            process.name = name.into();
+            process.cmdline = command_line(name, &process.args);
+        }
+        new
+    }
+
+    /// The process is this user from now on, as the host sees it; `false` if it was already.
+    pub fn now_user(&mut self, uid: u32) -> bool {
+        let new = self.process.uid != Some(uid);
+        if new {
+            let process = Arc::make_mut(&mut self.process);
+            // Any other name stands in the container's own list, which is not at hand.
+            (process.uid, process.user) = (Some(uid), (uid == 0).then(|| "root".into()));
+        }
+        new
     }
 
     /// A forked child of this process, known by its pid in the container only.

@@ -1,12 +1,12 @@
 //! Records become events.
 
-use super::address::{self, Address};
+use super::hosts::Hosts;
 use super::process::Person;
-use super::{Draft, Tagger, flags, paths};
-use crate::event::{Value, text};
+use super::{Draft, Tagger, called, flags, paths, sockets};
+use crate::event::{Source, Value, text};
 use crate::ingest::message::{Batch, Item, SessionId};
 use crate::loss::{Counters, Reason};
-use porthole_common::record::{Call, Chdir, Connect, DropReason, Exit, Fork, Open, Record, Sandbox};
+use porthole_common::record::{Call, Chdir, DropReason, Exit, Fork, Open, Record, Sandbox};
 
 /// Fields of one event.
 type Fields = Vec<(&'static str, Value)>;
@@ -35,7 +35,9 @@ impl Tagger {
     fn record(&mut self, id: SessionId, sequence: u32, vpid: u32, time_ns: u64, record: &Record) {
         let Some(mut person) = self.person(id, vpid) else { return };
         let Some(t) = self.sessions.get(&id) else { return };
-        let (musl, container) = (t.musl, t.container.clone());
+        let (libc, container) = (LibcCalls { musl: t.musl, sites: t.source == Source::Sites }, t.container.clone());
+        let none = Hosts::default();
+        let hosts = self.containers.get(&container.key).map_or(&none, |f| &f.hosts);
         let counters = &container.counters;
         let (evt_type, rawres, fields) = match record {
             Record::Exec(exec) => {
@@ -50,13 +52,13 @@ impl Tagger {
                 if r.res >= 0 {
                     Counters::count(&counters.files);
                 }
-                (open_type(r.call, musl), i64::from(r.res), open(r, &mut person, musl))
+                (libc.open_type(r.call), i64::from(r.res), open(r, &mut person, libc))
             }
             Record::Connect(r) => {
-                if connected(r.res) {
+                if sockets::connected(r.res) {
                     Counters::count(&counters.connections);
                 }
-                ("connect", i64::from(r.res), connect(r))
+                ("connect", i64::from(r.res), sockets::connect(r, hosts))
             }
             Record::Fork(Fork { res, .. }) => ("clone", i64::from(*res), vec![]),
             Record::Chdir(r) => {
@@ -83,7 +85,32 @@ impl Tagger {
                 self.put_back(id, vpid, person);
                 return self.agent_lost(id, sequence, r);
             }
-            Record::Called(_) | Record::Lookup(_) | Record::Libraries(_) => return self.put_back(id, vpid, person),
+            Record::Called(r) => {
+                let Some(draft) = called::called(r, &mut person, hosts) else {
+                    self.put_back(id, vpid, person);
+                    return self.malformed(id, sequence);
+                };
+                if called::changes_process(r) && called::follow(r, &mut person) {
+                    self.put_back(id, vpid, person.clone());
+                    self.update_known(id);
+                    self.save(id);
+                }
+                draft
+            }
+            Record::Lookup(r) => {
+                self.learn(id, r);
+                let (evt_type, fields) = called::lookup(r);
+                return self.tell_record(id, sequence, vpid, time_ns, (evt_type, None, fields), person);
+            }
+            Record::Libraries(r) => {
+                let mut told = called::libraries(r, &person, libc.open_type(Call::Open));
+                let Some(last) = told.pop() else { return self.put_back(id, vpid, person) };
+                for (evt_type, rawres, fields) in told {
+                    let event = (evt_type, Some(rawres), fields);
+                    self.tell_record(id, sequence, vpid, time_ns, event, person.clone());
+                }
+                last
+            }
             Record::Hello(_) => {
                 self.put_back(id, vpid, person);
                 return self.malformed(id, sequence);
@@ -140,27 +167,49 @@ impl Tagger {
     }
 }
 
-/// The system call behind an open.
-fn open_type(call: Call, musl: bool) -> &'static str {
-    match call {
-        _ if musl && call != Call::Openat => "open",
-        Call::Creat if cfg!(target_arch = "x86_64") => "creat",
-        _ => "openat",
+/// How a program's libc asks the kernel, and from where the agent sees it.
+#[derive(Clone, Copy, Default)]
+struct LibcCalls {
+    musl: bool,
+    /// The agent has seen the system call itself.
+    sites: bool,
+}
+
+impl LibcCalls {
+    /// The system call behind an open.
+    fn open_type(self, call: Call) -> &'static str {
+        match call {
+            Call::Openat2 => "openat2",
+            Call::Openat => "openat",
+            Call::Open if self.sites => "open",
+            Call::Creat if cfg!(target_arch = "x86_64") && (self.sites || !self.musl) => "creat",
+            _ if self.musl => "open",
+            _ => "openat",
+        }
     }
 }
 
-fn open(r: &Open, person: &mut Person, musl: bool) -> Fields {
+/// Calls that open a directory inside and close it again: their result is no descriptor.
+fn keeps_none(call: Call) -> bool {
+    matches!(call, Call::Scandir | Call::Ftw | Call::Glob | Call::FtsOpen)
+}
+
+fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     let raw = text(r.path);
-    let dirfd = if r.call == Call::Openat { r.dirfd } else { libc::AT_FDCWD };
+    let at = matches!(r.call, Call::Openat | Call::Openat2);
+    let dirfd = if at { r.dirfd } else { libc::AT_FDCWD };
     let name = if raw.starts_with('/') { paths::resolve("/", &raw) } else { paths::resolve(&person.base(dirfd), &raw) };
-    let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
-    if r.res >= 0 {
+    let directory = r.call == Call::Opendir || keeps_none(r.call) || flags::is_directory(r.flags);
+    let descriptor = r.res < 0 || !keeps_none(r.call);
+    if r.res >= 0 && descriptor {
         person.opened(r.res, directory.then_some(name.as_str()));
     }
-    let evt_type = open_type(r.call, musl);
+    let evt_type = libc.open_type(r.call);
     let mut fields: Fields = Vec::with_capacity(14);
-    fields.push(("evt.arg.fd", i64::from(r.res).into()));
-    if evt_type == "openat" {
+    if descriptor {
+        fields.push(("evt.arg.fd", i64::from(r.res).into()));
+    }
+    if evt_type.starts_with("openat") {
         fields.push(match dirfd {
             libc::AT_FDCWD => ("evt.arg.dirfd", "AT_FDCWD".into()),
             n => ("evt.arg.dirfd", i64::from(n).into()),
@@ -173,7 +222,9 @@ fn open(r: &Open, person: &mut Person, musl: bool) -> Fields {
     fields.push(("evt.arg.mode", flags::mode(r.mode).into()));
     let (kind, letter) = if directory { ("directory", "d") } else { ("file", "f") };
     let (parent, file) = paths::split(&name);
-    fields.push(("fd.num", i64::from(r.res.max(-1)).into()));
+    if descriptor {
+        fields.push(("fd.num", i64::from(r.res.max(-1)).into()));
+    }
     fields.push(("fd.type", kind.into()));
     fields.push(("fd.typechar", letter.into()));
     fields.push(("fd.directory", parent.into()));
@@ -182,39 +233,6 @@ fn open(r: &Open, person: &mut Person, musl: bool) -> Fields {
     }
     fields.push(("fd.nameraw", paths::collapse(&raw).into()));
     fields.push(("fd.name", name.into()));
-    fields
-}
-
-fn connected(res: i32) -> bool {
-    res == 0 || res == -libc::EINPROGRESS
-}
-
-fn connect(r: &Connect) -> Fields {
-    let address = address::parse(r.addr);
-    let mut fields: Fields = vec![("evt.arg.fd", i64::from(r.fd).into()), ("evt.arg.addr", address.text().into())];
-    fields.push(("fd.num", i64::from(r.fd).into()));
-    let (kind, letter) = address.kind();
-    fields.push(("fd.type", kind.into()));
-    fields.push(("fd.typechar", letter.into()));
-    if !connected(r.res) {
-        return fields;
-    }
-    match &address {
-        Address::Ip(ip, port) => {
-            fields.push(("fd.name", format!("->{}", address.text()).into()));
-            fields.push(("fd.sockfamily", "ip".into()));
-            let (ip, port) = (ip.to_string(), i64::from(*port));
-            fields.push(("fd.rip", ip.as_str().into()));
-            fields.push(("fd.rport", port.into()));
-            fields.push(("fd.sip", ip.into()));
-            fields.push(("fd.sport", port.into()));
-        }
-        Address::Unix(path) => {
-            fields.push(("fd.name", path.as_str().into()));
-            fields.push(("fd.sockfamily", "unix".into()));
-        }
-        Address::Other(_) | Address::None => {}
-    }
     fields
 }
 
@@ -262,44 +280,43 @@ mod tests {
 
     #[test]
     fn each_libc_call_is_the_system_call_it_makes() {
-        for (call, glibc, musl) in [
-            (Call::Open, "openat", "open"),
-            (Call::Fopen, "openat", "open"),
-            (Call::Opendir, "openat", "open"),
-            (Call::Openat, "openat", "openat"),
-            (Call::Creat, "creat", "open"),
+        for (call, glibc, musl, glibc_sites, musl_sites) in [
+            (Call::Open, "openat", "open", "open", "open"),
+            (Call::Fopen, "openat", "open", "openat", "open"),
+            (Call::Opendir, "openat", "open", "openat", "open"),
+            (Call::Mkstemp, "openat", "open", "openat", "open"),
+            (Call::Openat, "openat", "openat", "openat", "openat"),
+            (Call::Openat2, "openat2", "openat2", "openat2", "openat2"),
+            (Call::Creat, "creat", "open", "creat", "creat"),
         ] {
-            assert_eq!((open_type(call, false), open_type(call, true)), (glibc, musl), "{call:?}");
+            let of = |musl, sites| LibcCalls { musl, sites }.open_type(call);
+            let all = [of(false, false), of(true, false), of(false, true), of(true, true)];
+            assert_eq!(all, [glibc, musl, glibc_sites, musl_sites], "{call:?}");
         }
+    }
+
+    #[test]
+    fn a_walk_gives_no_descriptor() {
+        let mut p = person();
+        let fields = open(&record(Call::Ftw, 0, 0, 0, b"sub"), &mut p, LibcCalls::default());
+        assert_eq!((get(&fields, "fd.num"), get(&fields, "fd.type")), (None, Some(&"directory".into())));
+        assert_eq!(p.base(0), "");
     }
 
     #[test]
     fn names_start_from_where_the_call_does() {
         let mut p = person();
-        let dir = open(&record(Call::Opendir, 5, libc::O_DIRECTORY, 0, b"sub"), &mut p, false);
+        let dir = open(&record(Call::Opendir, 5, libc::O_DIRECTORY, 0, b"sub"), &mut p, LibcCalls::default());
         assert_eq!(get(&dir, "fd.name"), Some(&"/work/sub".into()));
         assert_eq!(get(&dir, "fd.type"), Some(&"directory".into()));
-        let file = open(&record(Call::Openat, 6, 0, 5, b"..//x"), &mut p, false);
+        let file = open(&record(Call::Openat, 6, 0, 5, b"..//x"), &mut p, LibcCalls::default());
         assert_eq!(get(&file, "fd.name"), Some(&"/work/x".into()));
         assert_eq!(get(&file, "fd.nameraw"), Some(&"../x".into()));
         assert_eq!(get(&file, "evt.arg.dirfd"), Some(&5.into()));
         assert_eq!(get(&file, "fd.filename"), Some(&"x".into()));
-        let failed = open(&record(Call::Open, -libc::ENOENT, 0, -100, b"/no/such"), &mut p, false);
+        let failed = open(&record(Call::Open, -libc::ENOENT, 0, -100, b"/no/such"), &mut p, LibcCalls::default());
         assert_eq!((get(&failed, "fd.num"), get(&failed, "fd.filename")), (Some(&(-1).into()), None));
         assert_eq!(get(&failed, "fd.directory"), Some(&"/no".into()));
-    }
-
-    #[test]
-    fn an_address_shows_only_after_a_connection() {
-        let addr = [&(libc::AF_INET as u16).to_ne_bytes()[..], &[0, 80, 10, 0, 0, 1]].concat();
-        let made = |res| connect(&Connect { res, fd: 3, addr: &addr, local: &[] });
-        for res in [0, -libc::EINPROGRESS] {
-            assert_eq!(get(&made(res), "fd.name"), Some(&"->10.0.0.1:80".into()));
-            assert_eq!(get(&made(res), "fd.rport"), Some(&80.into()));
-        }
-        let refused = made(-libc::ECONNREFUSED);
-        assert_eq!((get(&refused, "fd.name"), get(&refused, "fd.rip")), (None, None));
-        assert_eq!(get(&refused, "evt.arg.addr"), Some(&"10.0.0.1:80".into()));
     }
 
     #[test]
