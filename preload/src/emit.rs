@@ -42,7 +42,9 @@ pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(
 #[inline(never)]
 pub fn record_hot(caller: Caller, urgency: Urgency, prefix: &[u64], rest: &[u8]) {
     let len = size_of_val(prefix) + rest.len();
-    let Some(place) = find_place(caller, urgency, len) else { return };
+    let Some(place) = find_place(caller, urgency, len, |ring, len, patient| reserve(ring, len, patient)) else {
+        return;
+    };
     let Some(slot) = place.slot else { return };
     let mut sum = checksum::header(slot.position, slot.sequence, place.pid, place.time, len);
     let mut at = place.header(slot);
@@ -91,11 +93,22 @@ struct Place {
 
 #[inline(never)]
 fn place(caller: Caller, urgency: Urgency, len: usize) -> Option<Place> {
-    find_place(caller, urgency, len)
+    find_place(caller, urgency, len, reserve_once)
+}
+
+/// [`reserve`] for those that are not in a hurry: one copy of it is enough.
+#[inline(never)]
+fn reserve_once(ring: &Mapping, len: usize, patient: bool) -> Result<Slot, Full> {
+    reserve(ring, len, patient)
 }
 
 #[inline(always)]
-fn find_place(caller: Caller, urgency: Urgency, len: usize) -> Option<Place> {
+fn find_place(
+    caller: Caller,
+    urgency: Urgency,
+    len: usize,
+    reserve: impl Fn(&Mapping, usize, bool) -> Result<Slot, Full>,
+) -> Option<Place> {
     init::ensure();
     let mut ring = ring::current()?;
     if len > RECORD - RECORD_HEADER {
@@ -158,7 +171,7 @@ fn wait(ring: &Mapping, len: usize) -> Result<Slot, Full> {
         if !last {
             sys::sleep_ns(50_000);
         }
-        match reserve(ring, len, !last) {
+        match reserve_once(ring, len, !last) {
             Err(_) if !last => tries -= 1,
             answer => return answer,
         }

@@ -41,13 +41,16 @@ extern "C" fn constructor() {
     ensure();
 }
 
-// DT_INIT (build.rs names it) rather than .init_array: that would be a table to relocate, on a page of its own. The
-// alignment keeps everything that is written, which is less than half a page, on one page: a second one would be copied
-// in every process.
+// DT_INIT (build.rs names it) rather than .init_array: that would be a table to relocate, on a page of its own.
+//
+// What is written follows the code, at the same place in its page where the code ends. The byte behind the code, at the
+// start of a page, makes that the start: everything that is written is on one page, and a second one would be copied in
+// every process.
 #[cfg(porthole_agent)]
 core::arch::global_asm!(
-    ".section .data",
-    ".p2align 11",
+    ".section .fini,\"axR\",@progbits",
+    ".p2align 12",
+    ".byte 0",
     ".text",
     ".globl porthole_init",
     ".hidden porthole_init",

@@ -27,7 +27,7 @@ pub struct Site {
 }
 
 /// As many as there are stubs.
-const PLACES: usize = 40;
+const PLACES: usize = 24;
 
 #[unsafe(link_section = ".data")]
 static SITES: [Site; PLACES] =
