@@ -31,6 +31,12 @@ pub struct Function<'a> {
     pub size: u64,
 }
 
+impl Function<'_> {
+    pub fn contains(&self, address: u64) -> bool {
+        (self.at..self.at.saturating_add(self.size)).contains(&address)
+    }
+}
+
 impl<'a> Object<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Object<'a>> {
         let object = Object(bytes);

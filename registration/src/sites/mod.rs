@@ -12,7 +12,7 @@ use porthole_common::sites::{BUILD_ID, OBJECTS, SITES, coverage};
 use serde::Deserialize;
 use std::io::Read;
 use std::path::Path;
-use sweep::Sweep;
+use sweep::{Call, Sweep};
 
 /// How deep the agent looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Depth {
 const LIMIT: u64 = 16 * 1024 * 1024;
 /// Sites that an agent has stubs for, over all objects.
 const STUBS: usize = 40;
+/// System calls that execute: execve, execveat.
+const EXECS: [u32; 2] = [59, 322];
 /// Where distributions put libraries.
 const DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "lib"];
@@ -76,7 +78,14 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     let build_id = object.build_id()?;
     let functions = object.functions()?;
     let sweep = Sweep::over(object.code()?, functions.iter().map(|f| f.at));
-    let sites: Vec<u32> = sweep.sites().map(u32::try_from).collect::<Result<_, _>>().ok()?;
+    let executes = functions.iter().any(|f| f.name == "execve");
+    // Each page that is patched costs. The hook of `execveat` tells, and the loader executes only as a command.
+    let left_out = |call: &Call| {
+        let aside = functions.iter().filter(|f| f.name == "execveat").any(|f| f.contains(call.at));
+        aside || !executes && call.number.is_some_and(|n| EXECS.contains(&n))
+    };
+    let sites = sweep.calls().filter(|call| !left_out(call)).filter_map(|call| call.site);
+    let sites: Vec<u32> = sites.map(u32::try_from).collect::<Result<_, _>>().ok()?;
     if sites.is_empty() || sites.len() > SITES {
         return None;
     }
@@ -84,14 +93,16 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     let covered = |main: &[&str], others: &[&str]| {
         let named = |names: &[&str]| functions.iter().filter(|f| names.contains(&f.name)).collect::<Vec<_>>();
         let (main, others) = (named(main), named(others));
-        let all_sites = |f: &&elf::Function| sweep.calls_in(f.at, f.size).all(|call| call.is_harmless());
-        let has_one = |f: &&elf::Function| sweep.calls_in(f.at, f.size).any(|call| call.site.is_some());
+        let all_sites =
+            |f: &&elf::Function| sweep.calls().filter(|call| f.contains(call.at)).all(|call| call.is_harmless());
+        let has_one =
+            |f: &&elf::Function| sweep.calls().filter(|call| f.contains(call.at)).any(|call| call.site.is_some());
         let whole = !main.is_empty() && main.iter().all(has_one) && main.iter().chain(&others).all(all_sites);
         (!main.is_empty(), whole)
     };
     let (opens, open) = covered(&["open", "open64", "openat", "openat64"], &["creat", "creat64"]);
     let (connects, connect) = covered(&["connect"], &[]);
-    let (executes, exec) = covered(&["execve", "execveat"], &["fexecve"]);
+    let (_, exec) = covered(&["execve"], &["fexecve"]);
     // What opens inside may call `open`, too.
     let inside = open && sweep.every_known_call_is_a_site();
     let flag = |set: bool, bit: u32| if set { bit } else { 0 };

@@ -11,9 +11,9 @@ const BEFORE: u64 = 8;
 
 /// One system call instruction.
 pub struct Call {
-    at: u64,
+    pub at: u64,
     /// Its number, if that is a constant.
-    number: Option<u32>,
+    pub number: Option<u32>,
     /// Where the site begins whose end it is.
     pub site: Option<u64>,
 }
@@ -77,15 +77,9 @@ impl Sweep {
         Sweep(calls)
     }
 
-    /// The addresses of the sites.
-    pub fn sites(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().filter_map(|call| call.site)
-    }
-
-    /// The calls of a function.
-    pub fn calls_in(&self, at: u64, size: u64) -> impl Iterator<Item = &Call> {
-        let range = at..at.saturating_add(size);
-        self.0.iter().filter(move |call| range.contains(&call.at))
+    /// The calls, by address.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.0.iter()
     }
 
     /// Whether no call with a constant number that the table is about has been left out.

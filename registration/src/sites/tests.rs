@@ -71,7 +71,10 @@ fn a_site_is_one_only_where_nothing_jumps_into_it() {
     let site = [0xb8, 2, 0, 0, 0, 0x0f, 0x05, 0xc3];
     let sites = |tail: &[u8]| {
         let bytes = [&nops[..], &site, tail].concat();
-        Sweep::over(elf::Code { at: 0x1000, bytes: &bytes }, std::iter::empty()).sites().collect::<Vec<_>>()
+        Sweep::over(elf::Code { at: 0x1000, bytes: &bytes }, std::iter::empty())
+            .calls()
+            .filter_map(|c| c.site)
+            .collect::<Vec<_>>()
     };
     assert_eq!(sites(&[]), [0x1008]);
     assert_eq!(sites(&[0xeb, 0xf6]), [0x1008], "to its first byte");
