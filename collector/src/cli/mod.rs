@@ -4,6 +4,7 @@
 //! output, everything said about them to standard error; a reader that closes the pipe ends a command quietly.
 
 mod collector;
+mod compare;
 mod containers;
 mod events;
 pub mod inherited;
@@ -35,6 +36,7 @@ struct Cli {
 enum Verb {
     Collector(collector::Args),
     Run(run::Args),
+    Compare(compare::Args),
     Events(events::Args),
     Containers(containers::Args),
     Status(status::Args),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
     let done = match cli.verb {
         Verb::Collector(args) => collector::main(args, given),
         Verb::Run(args) => return run::main(args, given),
+        Verb::Compare(args) => return compare::main(args, given),
         Verb::Events(args) => events::main(args, state_dir()),
         Verb::Containers(args) => containers::main(args, state_dir()),
         Verb::Status(args) => status::main(args, state_dir()),

@@ -41,9 +41,22 @@ impl Prepared {
         Ok(Prepared { name, argv: Strings::new(argv), envp: Strings::new(envp), plain: Strings::new(plain) })
     }
 
+    /// `command` as it would be without porthole.
+    pub fn bare(command: &[OsString]) -> Result<Prepared, Refused> {
+        let mut prepared = Prepared::new(command, Path::new(""))?;
+        prepared.envp = Strings::new(strings(environment()));
+        Ok(prepared)
+    }
+
     /// Starts it with this signal mask.
     pub fn start(self, mask: &SigSet) -> Result<Pid, Refused> {
+        self.start_as(mask, |_| ())
+    }
+
+    /// Starts it with this signal mask, and with the streams (and steps before the exec) that `shape` adds.
+    pub fn start_as(self, mask: &SigSet, shape: impl FnOnce(&mut Command)) -> Result<Pid, Refused> {
         let mut command = Command::new(&self.name);
+        shape(&mut command);
         let name = self.name.clone();
         let mask = *mask;
         // SAFETY: between fork and exec the closure makes only calls that are safe there: pthread_sigmask, close,

@@ -59,7 +59,7 @@ pub struct Args {
 
 /// [`Depth`] as an option.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum DepthArg {
+pub(super) enum DepthArg {
     Auto,
     Symbols,
 }
