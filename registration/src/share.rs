@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::error::{Context, Error, Result};
 use crate::file;
-use crate::layout::{ContainerDir, RINGS};
+use crate::layout::{self, ContainerDir, RINGS};
 use crate::sites::{self, Depth};
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -67,10 +67,15 @@ impl Agent {
     }
 
     /// The same agent, told where the system calls of this root file system's C library are.
-    pub fn with_sites(mut self, root: &Path, depth: Depth) -> Agent {
+    pub fn with_sites(self, root: &Path, depth: Depth) -> Agent {
+        self.with_sites_kept(root, &layout::state_dir(), depth)
+    }
+
+    /// The same; what is found is kept for the next time in this state directory.
+    pub fn with_sites_kept(mut self, root: &Path, state: &Path, depth: Depth) -> Agent {
         if depth == Depth::Auto
             && let Some(page) = control::find(&self.0)
-            && let Some(table) = sites::table(root)
+            && let Some(table) = sites::table(root, state)
             && let Some(place) =
                 self.0[page + porthole_common::sites::OFFSET..page + control::SIZE].get_mut(..table.len())
         {

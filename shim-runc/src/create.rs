@@ -142,7 +142,7 @@ fn inject(
     };
     let written = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
     let agent = Agent::load(&settings.agent()).map_err(|e| e.to_string())?;
-    let agent = agent.with_sites(Path::new(&container.rootfs), settings.depth);
+    let agent = agent.with_sites_kept(Path::new(&container.rootfs), &settings.state_dir, settings.depth);
     let label = spec.pointer("/linux/mountLabel").and_then(Value::as_str).unwrap_or_default();
     let unbounded = share::make(dir, &agent, container.memory_limit, View::Container { label });
     let unbounded = unbounded.map_err(|e| e.to_string())?;

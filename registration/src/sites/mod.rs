@@ -3,13 +3,15 @@
 //! The contract is [`porthole_common::sites`]. What is not understood is left out, and what is left out costs depth,
 //! never correctness: the agent's hooks tell what the table does not cover.
 
+mod cache;
 mod elf;
 mod sweep;
 
 use crate::file;
+use cache::Cache;
 use elf::Object;
 use porthole_common::sites::{BUILD_ID, OBJECTS, SITES, coverage};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::Path;
 use sweep::{Call, Sweep};
@@ -38,7 +40,7 @@ const DIRECTORIES: [&str; 6] =
 const NAMES: [&str; 3] = ["libc.so.6", "ld-linux-x86-64.so.2", "libpthread.so.0"];
 
 /// What is known of one object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Found {
     build_id: [u8; BUILD_ID],
     coverage: u32,
@@ -50,11 +52,13 @@ struct Found {
 }
 
 /// The encoded table for the programs of a root file system; `None` if its C library is not there or not understood.
-pub fn table(root: &Path) -> Option<Vec<u8>> {
+/// What is found is kept below the state directory `state`.
+pub fn table(root: &Path, state: &Path) -> Option<Vec<u8>> {
+    let cache = Cache::below(state);
     let mut objects: Vec<Found> = Vec::new();
     for name in NAMES {
         for directory in DIRECTORIES {
-            let Some(found) = look(root, &format!("{directory}/{name}")) else { continue };
+            let Some(found) = look(root, &format!("{directory}/{name}"), cache.as_ref()) else { continue };
             if objects.iter().all(|o| o.build_id != found.build_id) {
                 objects.push(found);
             }
@@ -63,14 +67,17 @@ pub fn table(root: &Path) -> Option<Vec<u8>> {
     encode(select(objects))
 }
 
-fn look(root: &Path, path: &str) -> Option<Found> {
+fn look(root: &Path, path: &str, cache: Option<&Cache>) -> Option<Found> {
     let file = file::open_within(root, path)?;
     if file.metadata().ok()?.len() > LIMIT {
         return None;
     }
     let mut bytes = Vec::new();
     file.take(LIMIT).read_to_end(&mut bytes).ok()?;
-    analyze(&bytes)
+    match cache {
+        Some(cache) => cache.get(&bytes, analyze),
+        None => analyze(&bytes),
+    }
 }
 
 fn analyze(bytes: &[u8]) -> Option<Found> {

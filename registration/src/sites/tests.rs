@@ -20,7 +20,14 @@ fn the_libraries_of_this_machine_are_understood() {
     assert!(libc.executes && libc.sites.len() >= 10, "{libc:x?}");
     assert!(!loader.executes && !loader.sites.is_empty(), "{loader:x?}");
 
-    let table = table(Path::new("/")).unwrap();
+    let state = std::env::temp_dir().join(format!("porthole-sites-{}", std::process::id()));
+    fs::create_dir_all(&state).unwrap();
+    let started = std::time::Instant::now();
+    let table = super::table(Path::new("/"), &state).unwrap();
+    let first = started.elapsed();
+    assert_eq!(super::table(Path::new("/"), &state).unwrap(), table, "out of the cache");
+    println!("{first:?}, out of the cache {:?}", started.elapsed() - first);
+    fs::remove_dir_all(&state).unwrap();
     assert_eq!(table[..4], 2u32.to_le_bytes(), "the C library and the loader, each once");
     assert_eq!(table[4..24], libc.build_id);
     assert_eq!(table.len(), 4 + 2 * 28 + 4 * (libc.sites.len() + loader.sites.len()));
@@ -80,4 +87,22 @@ fn a_site_is_one_only_where_nothing_jumps_into_it() {
     assert_eq!(sites(&[0xeb, 0xf6]), [0x1008], "to its first byte");
     assert_eq!(sites(&[0xeb, 0xfb]), [] as [u64; 0], "to the system call");
     assert_eq!(sites(&[0xeb, 0xfd]), [0x1008], "behind it");
+}
+
+#[test]
+fn what_was_found_is_kept_by_the_whole_contents_in_a_directory_of_ones_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let state = std::env::temp_dir().join(format!("porthole-sites-cache-{}", std::process::id()));
+    fs::create_dir_all(&state).unwrap();
+    let cache = Cache::below(&state).unwrap();
+    let one = Some(found(coverage::ALL, true, true));
+    assert_eq!(cache.get(b"one", |_| one.clone()), one);
+    assert_eq!(cache.get(b"one", |_| panic!("it is kept")), one);
+    assert_eq!(cache.get(b"other", |_| None), None);
+    assert_eq!(cache.get(b"other", |_| panic!("that nothing was found is kept, too")), None);
+    (0..100u8).for_each(|n| _ = cache.get(&[n], |_| None));
+    assert!(fs::read_dir(state.join("sites")).unwrap().count() <= 64);
+    fs::set_permissions(state.join("sites"), fs::Permissions::from_mode(0o770)).unwrap();
+    assert!(Cache::below(&state).is_none(), "someone else can write it");
+    fs::remove_dir_all(&state).unwrap();
 }
