@@ -1,0 +1,113 @@
+//! Depth `sites` changes the C library's code in memory; no program may notice. Each case runs bare and hooked, both
+//! say the same, and the events show that the code was really changed.
+
+use porthole_tests::compare::{Case, Hooked};
+use porthole_tests::scratch::{self, Scratch};
+use porthole_tests::targets;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+const NONE: [&str; 0] = [];
+
+/// Whether an event came from a patched site.
+fn from_sites(hooked: &Hooked) -> bool {
+    !hooked.events.filter(|e| e.text("porthole.source") == "sites").is_empty()
+}
+
+/// Whether this machine's C library is patched; says why nothing is tested if it is not. Debian 12's must be.
+fn here() -> bool {
+    static HERE: OnceLock<bool> = OnceLock::new();
+    let here = *HERE.get_or_init(|| {
+        let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        system.contains("VERSION_CODENAME=bookworm") || from_sites(&Case::new("/bin/cat", &["/etc/hostname"]).hooked())
+    });
+    if !here {
+        println!("SKIP: depth sites: no table for this machine's C library");
+    }
+    here
+}
+
+fn target(name: &str, flags: &[&str]) -> PathBuf {
+    let cpp = name.ends_with(".cpp");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets").join(name);
+    targets::compile(&source, &name.replace('.', "-"), if cpp { "g++" } else { "gcc" }, flags)
+}
+
+/// The same both ways, at depth `sites`, and the bare program does what it is meant to.
+fn same_at_sites(case: &Case, expected: &str) {
+    if !here() {
+        return;
+    }
+    let bare = case.bare();
+    assert!(bare.text().contains(expected), "bare, the target itself does not say {expected:?}: {bare:?}");
+    let hooked = case.same();
+    assert!(from_sites(&hooked), "{case:?}: no event of a patched site");
+}
+
+/// A target that is given a FIFO which nobody else opens.
+fn with_fifo(target: PathBuf, args: &[&str], expected: &str) {
+    let dir = Scratch::new();
+    let fifo = dir.join("fifo");
+    scratch::fifo(&fifo);
+    let args: Vec<String> = args.iter().map(|a| (*a).to_owned()).chain([fifo.display().to_string()]).collect();
+    same_at_sites(&Case::new(target, &args), expected);
+}
+
+// -- threads that are cancelled ---------------------------------------------------------------------------------------
+
+#[test]
+fn cancelled_while_they_wait_in_open() {
+    with_fifo(target("sitecancel.c", &[]), &["deferred"], "canceled 400, cleaned 400, returned 0");
+}
+
+#[test]
+fn cancelled_asynchronously_while_they_wait_in_open() {
+    with_fifo(target("sitecancel.c", &[]), &["async"], "canceled 400, cleaned 400, returned 0");
+}
+
+#[test]
+fn cancelled_wherever_an_open_just_is() {
+    with_fifo(target("sitecancel.c", &[]), &["race"], "canceled 200, cleaned 200");
+}
+
+#[test]
+fn the_only_thread_cancels_itself_in_a_handler() {
+    with_fifo(target("sitecancel.c", &[]), &["self"], "cleaned 1");
+}
+
+#[test]
+fn destructors_run_when_a_thread_is_cancelled() {
+    with_fifo(target("siteunwind.cpp", &[]), &[], "canceled 50, destroyed 100, caught 50");
+}
+
+#[test]
+fn backtrace_of_a_handler_reaches_main() {
+    with_fifo(target("sitetrace.c", &[]), &[], "opener seen, caller seen, further yes");
+}
+
+// -- what a system call keeps -----------------------------------------------------------------------------------------
+
+#[test]
+fn registers_and_the_words_below_the_stack_pointer() {
+    same_at_sites(&Case::new(target("siteregs.c", &["-masm=intel"]), &NONE), "execve: -1, changed:,");
+}
+
+#[test]
+fn errno_of_every_call() {
+    same_at_sites(&Case::new(targets::glibc("errnos"), &NONE), "errno 1234");
+}
+
+// -- where nothing can be patched -------------------------------------------------------------------------------------
+
+#[test]
+fn memory_that_is_never_writable_and_executable() {
+    let case = Case::new(target("sitemdwe.c", &[]), &["/bin/cat", "/etc/hostname"]);
+    if case.bare().status == 77 {
+        println!("SKIP: memory-deny-write-execute: this kernel does not have it");
+        return;
+    }
+    let hooked = case.same();
+    let opens = hooked.events.opens("/etc/hostname");
+    let open = opens.only("open of cat");
+    assert_ne!(open.text("porthole.source"), "sites", "patched although the kernel forbids it: {open:?}");
+}
