@@ -1,7 +1,10 @@
 //! What porthole costs: the same calls bare and hooked, taking turns, as medians and ratios. Prints, and never fails
 //! for being slow: machines differ, and shared ones change by the minute.
 //!
-//! `porthole-bench [ROUNDS]`; `scripts/bench` builds and runs it.
+//! `porthole-bench [ROUNDS [real]]`; `scripts/bench` builds and runs it; `real` is real work alone.
+
+#[path = "../../bench/real.rs"]
+mod real;
 
 use porthole_tests::bundle::Bundle;
 use porthole_tests::collector::Collector;
@@ -84,6 +87,9 @@ fn row(what: &str, bare: &mut [f64], hooked: &mut [f64], goal: &str) {
 fn main() {
     let rounds: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(60);
     let scratch = Scratch::new();
+    if std::env::args().nth(2).is_some_and(|part| part == "real") {
+        return real::run(&scratch, rounds);
+    }
     let mut hooked = Command::new(binaries::porthole());
     hooked.args(["run", "--events"]).arg(scratch.join("events")).arg("--");
     hooked.env("PORTHOLE_STATE_DIR", scratch.join("s"));
@@ -135,9 +141,17 @@ fn main() {
     let (before, start) = (hooked.cpu(), Instant::now());
     std::thread::sleep(Duration::from_secs(2));
     println!("{:<86}   {:.1} % of a core", "idle", 100.0 * (hooked.cpu() - before) / start.elapsed().as_secs_f64());
+    // as fast as it can: more than a ring holds is dropped, and counted
+    let mut b = [bare.ask("open 1000000")];
+    let (before, start) = (hooked.cpu(), Instant::now());
+    let mut h = [hooked.ask("open 1000000")];
+    let share = 100.0 * (hooked.cpu() - before) / start.elapsed().as_secs_f64();
+    row("a million without a pause", &mut b, &mut h, &format!("{share:.1} % of a core"));
     drop(bare);
     drop(hooked); // says what it recorded and lost
 
+    println!();
+    real::run(&scratch, rounds);
     println!();
     containers(&scratch, rounds);
 }
