@@ -23,6 +23,13 @@ fields! {
     pathname pid proto put_old request rgid ruid sgid sig size suid target tid uargs uid vlen
 }
 
+/// A number as C declares its argument: what is no `long` there is an `int`, whatever stood in the upper half of its
+/// register.
+pub(super) fn declared(call: Call, name: &str, n: i64) -> i64 {
+    let long = matches!(name, "addr" | "arg" | "arg2_int" | "data" | "dev" | "length" | "size");
+    if long || (call, name) == (Call::Mount, "flags") { n } else { i64::from(n as i32) }
+}
+
 /// A number as its event has it.
 pub(super) fn number(call: Call, name: &str, n: i64) -> Value {
     let text = match (call, name) {

@@ -1,4 +1,4 @@
-//! Calls that are told by their signature, names looked up, libraries loaded.
+//! Calls that are told by their signature, names looked up.
 
 use super::hosts::Hosts;
 use super::process::Person;
@@ -6,7 +6,7 @@ use super::{Tagger, arguments, paths, sockets};
 use crate::event::{Identity, Value, text};
 use crate::ingest::message::SessionId;
 use porthole_common::record::signature::Kind;
-use porthole_common::record::{Call, Called, Libraries, Lookup, Value as Argument};
+use porthole_common::record::{Call, Called, Lookup, Value as Argument};
 
 type Fields = Vec<(&'static str, Value)>;
 type Told = (&'static str, i64, Fields);
@@ -26,6 +26,7 @@ pub(super) fn called(r: &Called, person: &mut Person, hosts: &Hosts) -> Option<T
         let value = match argument {
             Argument::Skipped => continue,
             Argument::Number(n) => {
+                let n = arguments::declared(r.call, name, n);
                 match *name {
                     "dirfd" | "olddirfd" | "newdirfd" | "linkdirfd" => dirfd = i32::try_from(n).ok(),
                     "fd" => fd = Some(n),
@@ -151,32 +152,6 @@ fn host_error(res: i32) -> &'static str {
     }
 }
 
-/// The events of the libraries that were loaded before the agent ran: the loader has opened each of them.
-pub(super) fn libraries(r: &Libraries, person: &Person, event: &'static str) -> Vec<Told> {
-    let told = |path: &[u8]| {
-        let given = text(path);
-        let name = absolute(person, libc::AT_FDCWD, &given);
-        let (directory, file) = paths::split(&name);
-        let mut fields: Fields = vec![("evt.arg.name", name.as_str().into())];
-        if event == "openat" {
-            fields.push(("evt.arg.dirfd", "AT_FDCWD".into()));
-        }
-        fields.extend([
-            ("evt.arg.flags", "O_RDONLY|O_CLOEXEC".into()),
-            ("evt.arg.mode", "0".into()),
-            ("fd.type", Value::from("file")),
-            ("fd.typechar", "f".into()),
-            ("fd.directory", directory.into()),
-            ("fd.filename", file.into()),
-            ("fd.nameraw", paths::collapse(&given).into()),
-            ("fd.name", name.as_str().into()),
-            ("porthole.call", "load".into()),
-        ]);
-        (event, 0, fields)
-    };
-    r.iter().map(told).collect()
-}
-
 impl Tagger {
     /// Keeps what a lookup has found, for the connects to come.
     pub(super) fn learn(&mut self, id: SessionId, r: &Lookup) {
@@ -266,6 +241,8 @@ mod tests {
         let socket = tell(Call::Socket, 9, &[Number(10), Number(1), Number(0)], &mut p);
         assert_eq!((get(&socket, "fd.num"), get(&socket, "fd.type")), (Some(&9.into()), Some(&"ipv6".into())));
         assert_eq!(p.base(9), "");
+        let wide = tell(Call::Ftruncate, -9, &[Number(0xffff_ffff), Number(1 << 40)], &mut p);
+        assert_eq!((get(&wide, "fd.num"), get(&wide, "evt.arg.length")), (Some(&(-1).into()), Some(&(1 << 40).into())));
         let failed = tell(Call::Dup, -9, &[Number(77)], &mut p);
         assert_eq!(get(&failed, "fd.num"), Some(&(-1).into()));
     }
@@ -295,13 +272,6 @@ mod tests {
             lookup(&Lookup { call: Call::Getaddrinfo, res: -2, name: b"no.such", addresses: &[4, 127, 0, 0, 1] });
         assert_eq!((event, get(&fields, "evt.res")), ("getaddrinfo", Some(&"EAI_NONAME".into())));
         assert_eq!(get(&fields, "evt.arg.addresses"), Some(&"127.0.0.1".into()));
-    }
-
-    #[test]
-    fn libraries_are_opens() {
-        let told = libraries(&Libraries { count: 2, paths: b"/lib/../lib64/a.so\0b.so\0" }, &person(), "openat");
-        let names: Vec<_> = told.iter().map(|(_, _, f)| get(f, "fd.name").cloned()).collect();
-        assert_eq!(names, [Some("/lib64/a.so".into()), Some("/work/b.so".into())]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Tagger {
                 return self.exec_failed(id, failed);
             }
             Record::Open(r) => {
-                if r.res >= 0 {
+                if r.res >= 0 && r.call != Call::Load {
                     Counters::count(&counters.files);
                 }
                 (libc.open_type(r.call), i64::from(r.res), open(r, &mut person, libc))
@@ -101,15 +101,6 @@ impl Tagger {
                 self.learn(id, r);
                 let (evt_type, fields) = called::lookup(r);
                 return self.tell_record(id, sequence, vpid, time_ns, (evt_type, None, fields), person);
-            }
-            Record::Libraries(r) => {
-                let mut told = called::libraries(r, &person, libc.open_type(Call::Open));
-                let Some(last) = told.pop() else { return self.put_back(id, vpid, person) };
-                for (evt_type, rawres, fields) in told {
-                    let event = (evt_type, Some(rawres), fields);
-                    self.tell_record(id, sequence, vpid, time_ns, event, person.clone());
-                }
-                last
             }
             Record::Hello(_) => {
                 self.put_back(id, vpid, person);
@@ -189,9 +180,10 @@ impl LibcCalls {
     }
 }
 
-/// Calls that open a directory inside and close it again: their result is no descriptor.
+/// Calls that open a directory inside and close it again, and the loader, which has closed its libraries: their result
+/// is no descriptor.
 fn keeps_none(call: Call) -> bool {
-    matches!(call, Call::Scandir | Call::Ftw | Call::Glob | Call::FtsOpen)
+    matches!(call, Call::Scandir | Call::Ftw | Call::Glob | Call::FtsOpen | Call::Load)
 }
 
 fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
@@ -199,7 +191,7 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     let at = matches!(r.call, Call::Openat | Call::Openat2);
     let dirfd = if at { r.dirfd } else { libc::AT_FDCWD };
     let name = if raw.starts_with('/') { paths::resolve("/", &raw) } else { paths::resolve(&person.base(dirfd), &raw) };
-    let directory = r.call == Call::Opendir || keeps_none(r.call) || flags::is_directory(r.flags);
+    let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
     let descriptor = r.res < 0 || !keeps_none(r.call);
     if r.res >= 0 && descriptor {
         person.opened(r.res, directory.then_some(name.as_str()));
@@ -233,6 +225,9 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     }
     fields.push(("fd.nameraw", paths::collapse(&raw).into()));
     fields.push(("fd.name", name.into()));
+    if r.call == Call::Load {
+        fields.push(("porthole.call", "load".into()));
+    }
     fields
 }
 
