@@ -37,9 +37,6 @@ pub const HOST_NAME: usize = 256;
 /// Bytes of the addresses that a lookup's answer tells: sixteen of IPv6.
 pub const LOOKUP: usize = 16 * 17;
 
-/// Bytes of the paths of the libraries that a program was started with; the rest is only counted.
-pub const LIBRARIES: usize = 4096;
-
 /// A ring's name: a file name of the agent's own making, `[0-9a-z-]`, no slash.
 pub const RING_NAME: usize = 40;
 

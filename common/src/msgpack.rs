@@ -81,18 +81,13 @@ impl<'a> Writer<'a> {
 
     /// A byte string of at most 65535 bytes.
     pub fn bin(&mut self, bytes: &[u8]) {
-        self.bin_head(bytes.len());
-        self.raw(bytes);
-    }
-
-    /// Start of a byte string of `len` bytes, which follow by [`Writer::raw`].
-    pub fn bin_head(&mut self, len: usize) {
-        let Ok(n) = u16::try_from(len) else {
+        let Ok(n) = u16::try_from(bytes.len()) else {
             self.overflow = true;
             return;
         };
         let [a, b] = n.to_be_bytes();
         self.raw(&[0xc5, a, b]);
+        self.raw(bytes);
     }
 
     /// Bytes that are encoded already. Not inlined: the agent, whose size counts, writes its rare records with this and

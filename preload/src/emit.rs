@@ -14,6 +14,8 @@ pub enum Caller {
     Process,
     /// This process or a vfork child of it: the kernel is asked.
     AnyChild,
+    /// This process, which has just opened its session. A cached pid would cost a page that most short ones never need.
+    Starting,
 }
 
 /// How much a record is worth when the ring is full.
@@ -117,6 +119,7 @@ fn find_place(
     let (pid, wants_session) = match caller {
         Caller::Process => process::identity(),
         Caller::AnyChild => (process::kernel_pid(), false),
+        Caller::Starting => (process::owner(), false),
     };
     if wants_session {
         ring = session::after_fork(ring);

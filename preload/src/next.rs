@@ -178,7 +178,7 @@ pub struct Walk {
 impl Walk {
     /// The paths of the libraries that the loader has opened: not the program, the loader and ourselves, which it has
     /// not, or for us.
-    pub fn libraries(&self) -> impl Iterator<Item = &'static [u8]> + Clone {
+    pub fn libraries(&self) -> impl Iterator<Item = &'static [u8]> {
         const AT_BASE: c_ulong = 7;
         let loader = crate::start::auxiliary(AT_BASE).unwrap_or(0) as usize;
         self.names.iter().take(self.count).enumerate().skip(1).filter_map(move |(n, name)| {

@@ -128,6 +128,11 @@ pub fn shares_memory() -> bool {
     }
 }
 
+/// The process that the present ring belongs to.
+pub fn owner() -> u32 {
+    OWNER.load(Relaxed)
+}
+
 /// The process `pid` has a ring of its own.
 pub fn own_session(pid: u32) {
     OWNER.store(pid, Relaxed);

@@ -7,7 +7,7 @@ use crate::{control, sandbox, sys};
 use core::ffi::{c_char, c_int};
 use porthole_common::limits;
 use porthole_common::record::signature::Kind as Of;
-use porthole_common::record::{ARGUMENTS, Call, Called, Kind, Libraries, Value};
+use porthole_common::record::{ARGUMENTS, Call, Called, Kind, Open, Value};
 
 /// Records a call that returned `res` (a value, or the negative errno).
 ///
@@ -52,28 +52,17 @@ pub unsafe fn called_at(call: Call, shape: u32, arguments: &[usize; ARGUMENTS], 
     emit::record(Caller::AnyChild, Urgency::Normal, len, |w| called.encode(w));
 }
 
-/// Records the libraries that the loader has brought before we came to run.
+/// Records the libraries that the loader has brought before we came to run, each as the open that it was.
 pub fn libraries(objects: &Walk) {
-    if !control::wants(Kind::Libraries) {
+    if !control::wants(Kind::Open) {
         return;
     }
-    let paths = objects.libraries();
-    let (mut count, mut len) = (0, 0);
-    for path in paths.clone().filter(|path| path.len() < limits::TEXT).take(MAX_LIBRARIES) {
-        (count, len) = (count + 1, len + path.len() + 1);
+    for path in objects.libraries() {
+        let flags = (sys::O_RDONLY | sys::O_CLOEXEC) as u32;
+        let open = Open { call: Call::Load, res: 0, flags, mode: 0, dirfd: sys::AT_FDCWD, path };
+        emit::record_hot(Caller::Starting, Urgency::Normal, &emit::words::<_, 4>(open.prefix()), path);
     }
-    if count == 0 {
-        return;
-    }
-    let record = Libraries { count: count as u32, paths: &[] };
-    // Not `Caller::Process`, which would map a page that most short processes never need.
-    emit::record(Caller::AnyChild, Urgency::Normal, Libraries::encoded_len(len), |w| {
-        record.encode_each(w, len, paths.filter(|path| path.len() < limits::TEXT).take(MAX_LIBRARIES));
-    });
 }
-
-/// With a [`limits::TEXT`] for each, what [`limits::LIBRARIES`] holds.
-const MAX_LIBRARIES: usize = limits::LIBRARIES / limits::TEXT;
 
 /// A number as C declares it.
 fn number(call: Call, argument: usize) -> i64 {

@@ -99,7 +99,9 @@ impl Ring {
         loop {
             match reader.next(&self.file[RING_HEADER..], self.head()) {
                 Found::Record(raw) => {
-                    if let Ok(Record::Open(o)) = Record::decode(raw.payload) {
+                    if let Ok(Record::Open(o)) = Record::decode(raw.payload)
+                        && o.call != Call::Load
+                    {
                         opens.push((raw.pid, o.call));
                     }
                 }

@@ -58,6 +58,7 @@ calls! {
     Tmpfile = 33,
     ShmOpen = 34,
     FtsOpen = 35,
+    Load = 36,
     Fork = 40,
     Chdir = 50,
     Fchdir = 51,

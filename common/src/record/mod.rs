@@ -20,7 +20,7 @@ pub use called::{ARGUMENTS, Called, Value};
 pub use exec::{Exec, ExecFailed, Injection, Target};
 pub use file::{Chdir, Open};
 pub use hello::{Clock, Hello, Libc, NAMESPACES, hello_flags};
-pub use names::{Libraries, Lookup};
+pub use names::Lookup;
 pub use process::{Drop, DropReason, Exit, Fork, Sandbox};
 pub use socket::Connect;
 
@@ -43,7 +43,6 @@ pub enum Kind {
     Sandbox = 10,
     Called = 11,
     Lookup = 12,
-    Libraries = 13,
 }
 
 /// Any record, borrowed from the bytes it was decoded from.
@@ -62,7 +61,6 @@ pub enum Record<'a> {
     Sandbox(Sandbox),
     Called(Called<'a>),
     Lookup(Lookup<'a>),
-    Libraries(Libraries<'a>),
 }
 
 impl<'a> Record<'a> {
@@ -87,7 +85,6 @@ impl<'a> Record<'a> {
             10 => (Sandbox::FIELDS, Record::Sandbox(Sandbox::read(r)?)),
             11 => (Called::FIELDS, Record::Called(Called::read(r, fields)?)),
             12 => (Lookup::FIELDS, Record::Lookup(Lookup::read(r)?)),
-            13 => (Libraries::FIELDS, Record::Libraries(Libraries::read(r)?)),
             _ => return Err(Malformed::Kind),
         };
         if fields < need { Err(Malformed::Truncated) } else { Ok(record) }

@@ -1,4 +1,4 @@
-//! Names: of hosts that were looked up, of libraries that the loader has brought.
+//! Names of hosts that were looked up.
 
 use super::{Call, HEAD, Kind, head};
 use crate::limits;
@@ -56,50 +56,5 @@ impl<'a> Lookup<'a> {
             rest = behind;
             Some(ip)
         })
-    }
-}
-
-/// The libraries that the loader had brought before the agent came to run.
-#[derive(Clone, Copy, Debug)]
-pub struct Libraries<'a> {
-    /// How many there are; fewer names stand here if they are long.
-    pub count: u32,
-    /// Their paths as the loader opened them, each with a NUL behind it.
-    pub paths: &'a [u8],
-}
-
-impl<'a> Libraries<'a> {
-    pub(super) const FIELDS: usize = 3;
-
-    /// Encoded bytes for paths of this length together.
-    pub const fn encoded_len(paths: usize) -> usize {
-        HEAD + msgpack::U32 + bin_len(paths)
-    }
-
-    /// Encodes into `w`.
-    pub fn encode(&self, w: &mut Writer) {
-        head(w, Kind::Libraries, Self::FIELDS);
-        w.u32(self.count);
-        w.bin(self.paths);
-    }
-
-    /// Encodes with paths that lie apart; `len` is their length together, each with its NUL.
-    pub fn encode_each<'p>(&self, w: &mut Writer, len: usize, paths: impl Iterator<Item = &'p [u8]>) {
-        head(w, Kind::Libraries, Self::FIELDS);
-        w.u32(self.count);
-        w.bin_head(len);
-        for path in paths {
-            w.raw(path);
-            w.raw(&[0]);
-        }
-    }
-
-    pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Libraries { count: r.number()?, paths: r.bin(limits::LIBRARIES)? })
-    }
-
-    /// The paths one by one.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.paths.split(|&b| b == 0).filter(|p| !p.is_empty())
     }
 }
