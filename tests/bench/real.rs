@@ -34,7 +34,26 @@ fn jobs(scratch: &Scratch) -> Vec<Job> {
          c.o err; expr $n + 1; uname -m; done",
         dir.display()
     );
+    let dir = scratch.dir("servers");
+    let d = dir.display();
+    // servers and their clients, from start to end; both are hooked
+    let redis = format!(
+        "redis-server --port 0 --unixsocket {d}/redis --save '' --dir {d} & until redis-cli -s {d}/redis ping | grep \
+         PONG; do sleep 0.01; done; redis-benchmark -s {d}/redis -t set,get -c 8 -n 50000 -q; redis-cli -s {d}/redis \
+         shutdown nosave; wait"
+    );
+    let conf = format!(
+        "pid {d}/pid; error_log {d}/log; worker_processes 1; events {{ }} http {{ access_log off; server {{ listen \
+         127.0.0.1:18080; root /usr/share/common-licenses; }} }}"
+    );
+    std::fs::write(dir.join("nginx.conf"), conf).expect("an own file");
+    let nginx = format!(
+        "nginx -c {d}/nginx.conf -g 'daemon off;' & until ab -q -n 1 http://127.0.0.1:18080/BSD; do sleep 0.01; done; \
+         ab -q -c 8 -n 5000 http://127.0.0.1:18080/BSD && kill -QUIT $! && wait $!"
+    );
     vec![
+        job("redis: 100000 requests", "redis-benchmark", [1.05; 2], &redis),
+        job("nginx: 5000 connections with a request each", "nginx", [1.05; 2], &nginx),
         job("configure: 10 checks that compile", "cc", [1.05; 2], &check.replace('\n', "\\n")),
         job(
             "python: imports",
