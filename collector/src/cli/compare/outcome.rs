@@ -149,9 +149,9 @@ impl Verdict {
         }
     }
 
-    /// Wall time that a record has cost; of few records it says little.
+    /// CPU time of the command that a record has cost; of few records it says little, the agent's start is in it.
     pub fn ns_per_record(&self) -> Option<i64> {
-        let more = i64::try_from(self.hooked.wall_ns).ok()?.checked_sub_unsigned(self.bare.wall_ns)?;
+        let more = i64::try_from(self.hooked.cpu_ns).ok()?.checked_sub_unsigned(self.bare.cpu_ns)?;
         more.checked_div(i64::try_from(self.records).ok()?)
     }
 }

@@ -42,7 +42,7 @@ pub fn text(verdict: &Verdict) -> String {
     for (name, bare, hooked) in memory {
         let _ = writeln!(text, "{name:<12} {bare:>12} {hooked:>12} {:>7}", ratio_text(bare, hooked));
     }
-    let per = verdict.ns_per_record().map_or(String::new(), |ns| format!(", {ns} ns of wall time each"));
+    let per = verdict.ns_per_record().map_or(String::new(), |ns| format!(", {ns} ns of CPU time each"));
     let _ = writeln!(text, "records {}{per}; lost {}; runs {}", verdict.records, verdict.lost, verdict.runs);
     if verdict.runs < 3 {
         text += "few runs: the times say little, the first run finds cold caches; --runs 9 gives medians\n";

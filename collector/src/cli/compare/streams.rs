@@ -42,8 +42,7 @@ impl Streams {
             }
             None => {
                 let path = self.dir.join("stdin");
-                let file = File::open(&path).map_err(|e| Error::io("open", &path, e))?;
-                file
+                File::open(&path).map_err(|e| Error::io("open", &path, e))?
             }
         };
         Ok([input, fresh(&self.dir.join("stdout"))?, fresh(&self.dir.join("stderr"))?])
