@@ -21,8 +21,8 @@ pub const OFFSET: usize = 64;
 pub const OBJECTS: usize = 6;
 /// Bytes of a build-id.
 pub const BUILD_ID: usize = 20;
-/// Sites of one object at most.
-pub const SITES: usize = 40;
+/// Sites of all objects together at most: a stub in the agent for each.
+pub const SITES: usize = 24;
 /// Bytes of an object's head, before its addresses.
 pub const OBJECT_HEAD: usize = BUILD_ID + 8;
 /// Bytes of a table at most.

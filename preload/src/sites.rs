@@ -27,7 +27,7 @@ pub struct Site {
 }
 
 /// As many as there are stubs.
-const PLACES: usize = 24;
+const PLACES: usize = porthole_common::sites::SITES;
 
 #[unsafe(link_section = ".data")]
 static SITES: [Site; PLACES] =
