@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_walk_gives_no_descriptor() {
         let mut p = person();
-        let fields = open(&record(Call::Ftw, 0, 0, 0, b"sub"), &mut p, LibcCalls::default());
+        let fields = open(&record(Call::Ftw, 0, libc::O_DIRECTORY, 0, b"sub"), &mut p, LibcCalls::default());
         assert_eq!((get(&fields, "fd.num"), get(&fields, "fd.type")), (None, Some(&"directory".into())));
         assert_eq!(p.base(0), "");
     }
