@@ -44,7 +44,7 @@ pub fn record(caller: Caller, urgency: Urgency, len: usize, encode: impl FnOnce(
 #[inline(never)]
 pub fn record_hot(caller: Caller, urgency: Urgency, prefix: &[u64], rest: &[u8]) {
     let len = size_of_val(prefix) + rest.len();
-    let Some(place) = find_place(caller, urgency, len, |ring, len, patient| reserve(ring, len, patient)) else {
+    let Some(place) = find_place(caller, urgency, len, reserve) else {
         return;
     };
     let Some(slot) = place.slot else { return };

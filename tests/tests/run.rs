@@ -45,7 +45,8 @@ fn events_have_the_keys_of_the_contract() {
     }
     let numbers: Vec<i64> = events.0.iter().filter_map(|e| e.number("evt.num")).collect();
     assert!(numbers.windows(2).all(|w| w[0] < w[1]), "evt.num counts up: {numbers:?}");
-    let calls = events.filter(|e| e.is(&["openat", "execve"]) && ["symbols", "sites"].contains(&e.text("porthole.source")));
+    let calls =
+        events.filter(|e| e.is(&["openat", "execve"]) && ["symbols", "sites"].contains(&e.text("porthole.source")));
     assert!(!calls.is_empty(), "{events}");
     for event in &calls.0 {
         for key in OF_A_PROCESS {

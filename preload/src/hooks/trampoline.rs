@@ -102,6 +102,7 @@ pub struct Frame {
 macro_rules! calls {
     ($when:ident $($name:ident => $call:ident, $what:ident;)*) => {$(
         #[cfg_attr(porthole_agent, unsafe(no_mangle))]
+        #[allow(non_snake_case)] // the C library's own names
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
@@ -265,17 +266,17 @@ extern "C" fn recorded_after(frame: &mut Frame) {
     let [a, b, c, d, ..] = frame.arguments;
     let result = frame.result as c_int;
     // SAFETY: `calls!` stores an `After` for this body.
-    match unsafe { core::mem::transmute::<u8, After>(hook.what) } {
-        // SAFETY: in each, the arguments of the function that the handler is made for.
-        After::Open => unsafe { open::hooked(hook.call, result, crate::sys::AT_FDCWD, a, b, c) },
-        After::Openat => unsafe { open::hooked(hook.call, result, a as c_int, b, c, d) },
-        After::Creat => unsafe { open::hooked(hook.call, result, crate::sys::AT_FDCWD, a, open::CREAT, b) },
-        After::Connect => {
-            if !sites::tells_connect() {
-                super::connected(a as c_int, b, c, outcome(result));
-            }
+    let what = unsafe { core::mem::transmute::<u8, After>(hook.what) };
+    // SAFETY: in each case the arguments of a function that the handler is made for.
+    unsafe {
+        match what {
+            After::Open => open::hooked(hook.call, result, crate::sys::AT_FDCWD, a, b, c),
+            After::Openat => open::hooked(hook.call, result, a as c_int, b, c, d),
+            After::Creat => open::hooked(hook.call, result, crate::sys::AT_FDCWD, a, open::CREAT, b),
+            After::Connect if sites::tells_connect() => {}
+            After::Connect => super::connected(a as c_int, b, c, outcome(result)),
+            what => rarely(what, frame, result),
         }
-        what => unsafe { rarely(what, frame, result) },
     }
 }
 
