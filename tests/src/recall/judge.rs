@@ -71,13 +71,12 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
         let what = if kind == "connect" { address(&call.args) } else { quoted(&call.args) };
         let what = if kind == "exec" { what.strip_prefix("./").map_or(what.clone(), str::to_owned) } else { what };
         let mut later = calls[n + 1..].iter().filter(|c| c.pid == call.pid);
-        // The look at the target that the agent takes before each exec: these flags, and the exec follows at once.
+        // The look at the target that the agent takes before each exec, and for a script at its interpreter: these
+        // flags, and the exec or the next look follows at once.
+        let looks = |c: &Call| c.args.ends_with("O_RDONLY|O_NOCTTY|O_NONBLOCK|O_CLOEXEC");
         let look = kind == "open"
-            && call.args.ends_with("O_RDONLY|O_NOCTTY|O_NONBLOCK|O_CLOEXEC")
-            && later
-                .clone()
-                .next()
-                .is_some_and(|c| c.name.starts_with("execve") && quoted(&c.args) == quoted(&call.args));
+            && looks(call)
+            && later.clone().next().is_some_and(|c| c.name.starts_with("execve") || looks(c));
         if look || what.contains(own) {
             continue;
         }
