@@ -219,7 +219,7 @@ pub unsafe extern "C" fn before() {
         "jmp r10",
         ".cfi_endproc",
         recorded = sym recorded_before,
-        look_up = sym look_up,
+        look_up = sym look_up_before,
     )
 }
 
@@ -237,13 +237,23 @@ impl Hook {
 
 /// The next definition; where there is none, a function that fails.
 extern "C" fn look_up(hook: &'static Hook) -> usize {
+    found(
+        hook,
+        if returns_pointer(hook.what) { no_pointer as *const () as usize } else { no_function as *const () as usize },
+    )
+}
+
+/// [`look_up`] for [`before`]: `dlopen` may be missing, where it has a library of its own that is not loaded.
+extern "C" fn look_up_before(hook: &'static Hook) -> usize {
+    found(hook, no_pointer as *const () as usize)
+}
+
+fn found(hook: &'static Hook, missing: usize) -> usize {
     let known = hook.next().load(Relaxed);
     if known > next::Next::NONE {
         return known;
     }
-    let found = next::definition(hook.name()).unwrap_or_else(|| {
-        if returns_pointer(hook.what) { no_pointer as *const () as usize } else { no_function as *const () as usize }
-    });
+    let found = next::definition(hook.name()).unwrap_or(missing);
     hook.next().store(found, Relaxed);
     found
 }
