@@ -45,6 +45,17 @@ fn address(args: &str) -> String {
     }
 }
 
+/// Where in the life of a program's image a call was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Between the exec and the agent's ring.
+    BeforeRing,
+    /// In an image that never opens a ring.
+    NoRing,
+    /// Where the agent is.
+    Watched,
+}
+
 /// Compares a trace with events of the same execution; `own` is what the agent's own paths contain.
 pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static str, Figures> {
     let mut figures: BTreeMap<_, Figures> = KINDS.iter().map(|k| (*k, Figures::default())).collect();
@@ -66,6 +77,7 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
             *recorded.entry((kind, pid, what.to_owned(), event.text("evt.res").to_owned())).or_default() += 1;
         }
     }
+    let mut seen = vec![];
     for (n, call) in calls.iter().enumerate() {
         let Some(kind) = kind(&call.name) else { continue };
         let what = if kind == "connect" { address(&call.args) } else { quoted(&call.args) };
@@ -80,6 +92,19 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
         if look || what.contains(own) {
             continue;
         }
+        let started = |c: &Call| c.name.starts_with("execve") && c.result == "SUCCESS";
+        let ring = |c: &Call| c.name == "openat" && c.args.contains(own) && c.args.contains("/rings/");
+        let after_exec = calls[..n].iter().rev().filter(|c| c.pid == call.pid).find(|c| started(c) || ring(c));
+        let place = match after_exec {
+            Some(c) if started(c) && later.find(|c| started(c) || ring(c)).is_some_and(ring) => Place::BeforeRing,
+            Some(c) if started(c) => Place::NoRing,
+            _ => Place::Watched,
+        };
+        seen.push((place, kind, call, what));
+    }
+    // The same file may be opened before the agent runs and again after: the record is that of the second.
+    seen.sort_by_key(|(place, ..)| *place != Place::Watched);
+    for (place, kind, call, what) in seen {
         let figure = figures.entry(kind).or_default();
         let key = (kind, call.pid, what.clone(), call.result.clone());
         if let Some(left) = recorded.get_mut(&key).filter(|n| **n > 0) {
@@ -87,13 +112,10 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
             figure.matched += 1;
             continue;
         }
-        let started = |c: &Call| c.name.starts_with("execve") && c.result == "SUCCESS";
-        let ring = |c: &Call| c.name == "openat" && c.args.contains(own) && c.args.contains("/rings/");
-        let after_exec = calls[..n].iter().rev().filter(|c| c.pid == call.pid).find(|c| started(c) || ring(c));
-        match after_exec {
-            Some(c) if started(c) && later.find(|c| started(c) || ring(c)).is_some_and(ring) => figure.before += 1,
-            Some(c) if started(c) => figure.no_agent += 1,
-            _ => figure.missed.push(format!("{} {what} {}", call.name, call.result)),
+        match place {
+            Place::BeforeRing => figure.before += 1,
+            Place::NoRing => figure.no_agent += 1,
+            Place::Watched => figure.missed.push(format!("{} {what} {}", call.name, call.result)),
         }
     }
     for ((kind, _, what, result), left) in recorded {
