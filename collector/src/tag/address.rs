@@ -1,5 +1,6 @@
 //! Raw socket addresses, as a program gave them: hostile bytes of any length.
 
+use super::arguments;
 use crate::event::text;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -62,23 +63,7 @@ impl Address {
 }
 
 fn family_name(family: u16) -> String {
-    let name = match family {
-        0 => "AF_UNSPEC",
-        3 => "AF_AX25",
-        4 => "AF_IPX",
-        5 => "AF_APPLETALK",
-        15 => "AF_KEY",
-        16 => "AF_NETLINK",
-        17 => "AF_PACKET",
-        29 => "AF_CAN",
-        30 => "AF_TIPC",
-        31 => "AF_BLUETOOTH",
-        38 => "AF_ALG",
-        40 => "AF_VSOCK",
-        44 => "AF_XDP",
-        n => return format!("AF_{n}"),
-    };
-    name.to_owned()
+    arguments::family(family.into()).map_or_else(|| format!("AF_{family}"), str::to_owned)
 }
 
 #[cfg(test)]

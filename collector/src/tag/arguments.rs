@@ -54,7 +54,7 @@ pub(super) fn number(call: Call, name: &str, n: i64) -> Value {
 macro_rules! names {
     ($($(#[$doc:meta])* $function:ident { $($number:pat => $name:literal,)* })*) => {$(
         $(#[$doc])*
-        fn $function(n: i64) -> Option<&'static str> {
+        pub(super) fn $function(n: i64) -> Option<&'static str> {
             Some(match n {
                 $($number => $name,)*
                 _ => return None,

@@ -51,6 +51,14 @@ impl Signature {
 macro_rules! signatures {
     ($($call:ident $event:ident ( $($kind:ident $(($name:ident))?),* );)*) => {
         impl Call {
+            /// [`Signature::shape`]; 0 without a signature.
+            pub const fn shape(self) -> u32 {
+                match self.signature() {
+                    Some(signature) => signature.shape(),
+                    None => 0,
+                }
+            }
+
             /// The signature of a call that is told by a [`super::Called`] record.
             pub const fn signature(self) -> Option<Signature> {
                 match self {

@@ -23,7 +23,7 @@ macro_rules! numbered {
         const NUMBERED: &[Numbered] = &[$(Numbered {
             number: $number,
             call: Call::$call,
-            shape: match Call::$call.signature() { Some(s) => s.shape(), None => 0 },
+            shape: Call::$call.shape(),
         },)*];
     };
 }

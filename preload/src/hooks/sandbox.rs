@@ -12,15 +12,8 @@ const MODE_STRICT: usize = 1;
 const MODE_FILTER: usize = 2;
 
 // constants: the signatures themselves are tables of strings, which would have to be relocated in every process
-const PRCTL: u32 = shape(Call::Prctl);
-const SET_NAME: u32 = shape(Call::SetName);
-
-const fn shape(call: Call) -> u32 {
-    match call.signature() {
-        Some(s) => s.shape(),
-        None => 0,
-    }
-}
+const PRCTL: u32 = Call::Prctl.shape();
+const SET_NAME: u32 = Call::SetName.shape();
 
 /// prctl as such: there is no number in front of the arguments.
 const BY_NAME: usize = usize::MAX;

@@ -98,7 +98,7 @@ pub struct Frame {
     hook: &'static Hook,
 }
 
-/// Declares hooks: `name => Call, What;`, `after` or `before` in front.
+/// Declares hooks: `name => Call, What;`, the body in front: [`after`], [`before`], [`duplicating`].
 macro_rules! calls {
     ($when:ident $($name:ident => $call:ident, $what:ident;)*) => {$(
         #[cfg_attr(porthole_agent, unsafe(no_mangle))]
@@ -120,13 +120,14 @@ macro_rules! calls {
                 ".popsection",
                 concat!("lea r11, [rip + porthole_hook_", stringify!($name), "]"),
                 "jmp {common}",
-                shape = const match porthole_common::record::Call::$call.signature() { Some(s) => s.shape(), None => 0 },
+                shape = const porthole_common::record::Call::$call.shape(),
                 call = const porthole_common::record::Call::$call as u8,
                 what = const calls!(@what $when $what) as u8,
                 common = sym $crate::hooks::trampoline::$when,
             )
         }
     )*};
+    (@what duplicating $what:ident) => { $crate::hooks::After::$what };
     (@what after $what:ident) => { $crate::hooks::After::$what };
     (@what before $what:ident) => { $crate::hooks::Before::$what };
 }
@@ -220,6 +221,25 @@ pub unsafe extern "C" fn before() {
         ".cfi_endproc",
         recorded = sym recorded_before,
         look_up = sym look_up_before,
+    )
+}
+
+/// [`after`] for fcntl when its command duplicates a descriptor; every other passes through in a few instructions.
+#[unsafe(naked)]
+pub unsafe extern "C" fn duplicating() {
+    core::arch::naked_asm!(
+        "test esi, esi",
+        "je {after}",
+        "cmp esi, {duplicate}",
+        "je {after}",
+        "movsxd r10, dword ptr [r11]",
+        "mov r10, [r11 + r10]",
+        "cmp r10, {none}",
+        "jbe {after}", // not looked up yet
+        "jmp r10",
+        duplicate = const descriptors::F_DUPFD_CLOEXEC,
+        none = const next::Next::NONE,
+        after = sym after,
     )
 }
 
