@@ -11,11 +11,11 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 /// Memory for environments, set aside before there is a filter.
 #[unsafe(link_section = ".data")]
 static SCRATCH: AtomicUsize = AtomicUsize::new(0);
+/// Whose each part of it is: a thread's pointer.
 #[unsafe(link_section = ".data")]
-static TURN: AtomicUsize = AtomicUsize::new(0);
+static THREADS: [AtomicUsize; PARTS] = [const { AtomicUsize::new(0) }; PARTS];
 
-/// Execs that may use the scratch memory at the same time. They take turns and give nothing back: a vfork child, whose
-/// memory is its parent's, could not.
+/// Threads that may use the scratch memory at the same time. Nobody gives anything back, a vfork child could not.
 const PARTS: usize = 16;
 /// Bytes of one part: address space only, until it is used. Environments are rarely larger.
 pub const SCRATCH_LEN: usize = 64 * 1024;
@@ -44,9 +44,17 @@ pub fn set(on: bool) {
 }
 
 /// [`SCRATCH_LEN`] bytes for the exec that is about to be made.
+///
+/// A vfork child has the thread pointer of its parent's thread, which stands still meanwhile: what that thread has used
+/// before is free again. With more threads than parts the last one is shared.
 pub fn scratch() -> Option<usize> {
-    match SCRATCH.load(Acquire) {
-        0 => None,
-        at => Some(at + TURN.fetch_add(1, Relaxed) % PARTS * SCRATCH_LEN),
+    let (at, me) = (SCRATCH.load(Acquire), sys::thread_pointer());
+    if at == 0 {
+        return None;
     }
+    let mine = |thread: &AtomicUsize| {
+        let owner = thread.load(Relaxed);
+        owner == me || owner == 0 && thread.compare_exchange(0, me, Relaxed, Relaxed).is_ok()
+    };
+    Some(at + THREADS.iter().position(mine).unwrap_or(PARTS - 1) * SCRATCH_LEN)
 }

@@ -228,3 +228,24 @@ fn a_forked_child_with_a_large_environment_of_its_own_is_seen() {
     let cat = rings.iter().find(|r| r.hello().execfn == b"/bin/cat");
     assert_eq!(cat.map(|r| r.opens().0.len()), Some(1), "cat has a session, and an open in it");
 }
+
+/// KiB that a shell has written of the memory that no file is behind, after it has started 40 programs with an
+/// environment that does not fit on our stack and has to be made again each time.
+fn shell_memory(preload: Option<&Path>) -> u64 {
+    const SCRIPT: &str = "unset LD_PRELOAD; for n in 1 2 3 4; do for m in 0 1 2 3 4 5 6 7 8 9; do /bin/true; done; done
+        awk '/^[0-9a-f]+-/ { named = NF > 5 } /^Private_Dirty/ && !named { kb += $2 } END { print kb }' /proc/$$/smaps";
+    let mut command = Command::new("dash");
+    command.args(["-c", SCRIPT]).env_clear().env("PATH", "/usr/bin:/bin");
+    command.envs((0..60).map(|n| (format!("VARIABLE_{n}"), "value")));
+    command.envs(preload.map(|path| ("LD_PRELOAD", path)));
+    let out = command.output().expect("dash runs");
+    assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+    String::from_utf8_lossy(&out.stdout).trim().parse().expect("a number")
+}
+
+#[test]
+fn large_environments_of_vfork_children_do_not_fill_memory() {
+    let share = Share::new();
+    let (bare, hooked) = (shell_memory(None), shell_memory(Some(&share.library())));
+    assert!(hooked <= bare + 8, "{hooked} KiB, without the agent {bare}");
+}

@@ -113,6 +113,14 @@ pub fn tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// What the thread's local variables are found by: different in each thread, the same in a vfork child.
+pub fn thread_pointer() -> usize {
+    let at: usize;
+    // SAFETY: the first word of a thread's control block is its own address (System V ABI).
+    unsafe { core::arch::asm!("mov {}, fs:[0]", out(reg) at, options(pure, readonly, nostack, preserves_flags)) };
+    at
+}
+
 /// An instruction that raises SIGILL.
 pub fn trap() -> ! {
     // SAFETY: does not return.
