@@ -1,6 +1,8 @@
 //! What a patched instruction jumps to.
 //!
-//! A system call keeps every register but `rax`, `rcx` and `r11`, and the 128 bytes below the stack pointer; so do we.
+//! A system call keeps every register but `rax`, `rcx` and `r11`, and the 128 bytes below the stack pointer; so do we
+//! (but for the arithmetic flags, which nothing reads behind a call). What is wider than 16 bytes is not saved because
+//! nothing of ours writes to it: the agent is compiled for the first x86-64 processors.
 //! A thread that is cancelled while it waits here is unwound through us: the unwind table says that the frame's caller
 //! is the patched function, at the instruction behind the site. Before the first instruction of a stub nothing can say
 //! that, and a cancellation that arrives exactly there would not find its way.
@@ -87,6 +89,8 @@ unsafe extern "C" fn enter() {
         "4:",
         "mov rdi, rax",
         "mov rsi, rsp",
+        "pushfq", // string instructions may go down: a system call does not mind, compiled code does
+        "cld",
         "and rsp, -16",
         "sub rsp, 256",
         "movaps [rsp], xmm0",
@@ -122,7 +126,12 @@ unsafe extern "C" fn enter() {
         "movaps xmm13, [rsp + 208]",
         "movaps xmm14, [rsp + 224]",
         "movaps xmm15, [rsp + 240]",
-        "lea rsp, [rbp - 64]",
+        "lea rsp, [rbp - 72]",
+        "pop rcx",
+        "test ch, 4",
+        "je 5f",
+        "std",
+        "5:",
         "pop rax",
         "pop rdi",
         "pop rsi",
