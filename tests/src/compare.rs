@@ -6,6 +6,7 @@ use crate::program::{self, Outcome};
 use crate::scratch::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// `porthole run` of one command, with a state directory of its own.
 #[derive(Debug)]
@@ -22,6 +23,9 @@ pub struct Case {
     args: Vec<String>,
     env: Vec<(String, String)>,
     cwd: Option<PathBuf>,
+    before: Vec<String>,
+    symbols: bool,
+    limit: Option<Duration>,
 }
 
 impl Case {
@@ -51,6 +55,36 @@ impl Case {
         self
     }
 
+    /// The beginning of a command that runs the program, or porthole with the program: see [`program::ISOLATED`].
+    #[must_use]
+    pub fn inside(mut self, before: &[&str]) -> Case {
+        self.before = before.iter().map(|&s| s.to_owned()).collect();
+        self
+    }
+
+    /// Hooked at depth `symbols` instead of `auto`.
+    #[must_use]
+    pub fn symbols(mut self) -> Case {
+        self.symbols = true;
+        self
+    }
+
+    /// How long it may take, if not [`program::LIMIT`].
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Case {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Runs `all`, the program itself or what runs it.
+    fn run(&self, all: impl IntoIterator<Item = String>, state: Option<&Path>) -> Outcome {
+        let mut all = self.before.iter().cloned().chain(all);
+        let mut command = Command::new(all.next().expect("a case has a program"));
+        self.prepare(command.args(all));
+        command.envs(state.map(|dir| ("PORTHOLE_STATE_DIR", dir)));
+        program::run_within(&mut command, self.limit.unwrap_or(program::LIMIT))
+    }
+
     fn prepare(&self, command: &mut Command) {
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("HOME", "/root");
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
@@ -59,20 +93,18 @@ impl Case {
 
     /// Without porthole.
     pub fn bare(&self) -> Outcome {
-        let mut command = Command::new(&self.args[0]);
-        self.prepare(command.args(&self.args[1..]));
-        program::run(&mut command)
+        self.run(self.args.iter().cloned(), None)
     }
 
     /// With it.
     pub fn hooked(&self) -> Hooked {
         let scratch = Scratch::new();
         let events = scratch.join("events");
-        let mut command = Command::new(binaries::porthole());
-        command.args(["run", "--quiet", "--events"]).arg(&events).arg("--").args(&self.args);
-        self.prepare(&mut command);
-        command.env("PORTHOLE_STATE_DIR", scratch.join("s"));
-        let outcome = program::run(&mut command);
+        let depth = if self.symbols { "symbols" } else { "auto" };
+        let (porthole, file) = (binaries::porthole(), events.to_string_lossy());
+        let porthole = porthole.to_string_lossy();
+        let porthole = [&*porthole, "run", "--quiet", "--depth", depth, "--events", &*file, "--"].map(str::to_owned);
+        let outcome = self.run(porthole.into_iter().chain(self.args.iter().cloned()), Some(&scratch.join("s")));
         Hooked { outcome, events: Events::so_far(&events) }
     }
 

@@ -54,6 +54,14 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// # Panics
 /// If it cannot be started, or does not end within [`LIMIT`].
 pub fn run(command: &mut Command) -> Outcome {
+    run_within(command, LIMIT)
+}
+
+/// [`run`] of a command that may take longer than others.
+///
+/// # Panics
+/// If it cannot be started, or does not end within `limit`.
+pub fn run_within(command: &mut Command, limit: Duration) -> Outcome {
     // a process group of its own: what hangs is killed with its children
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
@@ -64,10 +72,10 @@ pub fn run(command: &mut Command) -> Outcome {
         if let Some(status) = child.try_wait().expect("an own child can be waited for") {
             break status;
         }
-        if started.elapsed() > LIMIT {
+        if started.elapsed() > limit {
             let _ = nix::sys::signal::killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL);
             let _ = child.wait();
-            panic!("{command:?} hangs");
+            panic!("{command:?} hangs: not done after {limit:?}");
         }
         std::thread::sleep(Duration::from_millis(2));
     };
@@ -75,6 +83,24 @@ pub fn run(command: &mut Command) -> Outcome {
     let stderr = err.join().expect("the reader does not panic");
     Outcome { stdout, stderr, status: shell_status(status) }
 }
+
+/// The beginning of a command whose rest then runs in namespaces of its own: nothing but loopback, no process that
+/// outlives it, no socket family of the hypervisor, which only some machines have, and no signal ignored, as they are in
+/// a shell's background.
+pub const ISOLATED: [&str; 10] = [
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "sh",
+    "-c",
+    // not the last command, which the shell would become: the first process of a namespace is deaf to most signals
+    "ip link set lo up; [ ! -e /dev/vsock ] || mount --bind /dev/null /dev/vsock; \
+     env --default-signal \"$0\" \"$@\"; exit $?",
+];
 
 /// 128 + n for a program that ended by signal n.
 pub fn shell_status(status: ExitStatus) -> i32 {
