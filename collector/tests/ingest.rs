@@ -3,11 +3,12 @@
 mod support;
 
 use porthole_collector::pipeline::{self, Options, Without};
+use porthole_common::limits::HELLO_ARGV;
 use porthole_common::record::{Args, Call, Chdir, Connect, Exec, ExecFailed, Exit, Injection, Target};
 use porthole_common::ring::producer::reserve;
 use std::fs;
 use std::time::{Duration, Instant};
-use support::{Registered, Ring, State, encoded, hello, of_type};
+use support::{Line, Registered, Ring, State, encoded, hello, of_type};
 
 fn me() -> u32 {
     std::process::id()
@@ -23,6 +24,10 @@ fn session(state: &State, id: &str) -> (Registered, Ring) {
 }
 
 fn exec_record(path: &str, target: Target) -> Vec<u8> {
+    exec_with(path, target, &["prog", "arg"])
+}
+
+fn exec_with(path: &str, target: Target, argv: &[&str]) -> Vec<u8> {
     let exec = Exec {
         call: Call::Execve,
         child: 0,
@@ -32,10 +37,10 @@ fn exec_record(path: &str, target: Target) -> Vec<u8> {
         target: target as u8,
         injection: Injection::Kept as u8,
         path: path.as_bytes(),
-        argc: 2,
+        argc: argv.len() as u32,
         argv: Args::EMPTY,
     };
-    encoded(|w| exec.encode(w, 2, [&b"prog"[..], b"arg"].into_iter()))
+    encoded(|w| exec.encode(w, argv.len() as u16, argv.iter().map(|a| a.as_bytes())))
 }
 
 #[test]
@@ -150,6 +155,39 @@ fn an_exec_is_confirmed_by_the_hello_of_the_new_program() {
     assert_eq!((&execs[1]["porthole.seq"], &execs[1]["porthole.identity"]), (&0.into(), &"verified".into()));
     assert_eq!(execs[1]["evt.arg.filename"], "/bin/next");
     assert!(of_type(&lines, "porthole.blindspot").is_empty());
+}
+
+#[test]
+fn an_exec_whose_record_comes_late_is_told_once() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (c, ring) = session(&state, "late-record");
+    let succeeded = |l: &[Line]| of_type(l, "execve").iter().filter(|l| l["evt.res"] == "SUCCESS").count();
+    state.wait("the entry", |l| succeeded(l) == 1);
+    let long = "x".repeat(HELLO_ARGV);
+    for (n, name) in ["r-2", "r-3"].into_iter().enumerate() {
+        let called = support::now_ns();
+        // the second program has more arguments than its hello has room for
+        let next = Ring::make(&c.dir.rings(), name, &hello(name, |h| h.argc = 2 + n as u32));
+        c.send(&next.hello);
+        state.wait("it is not waited for longer", |l| succeeded(l) == 2 + n);
+        let failed = ExecFailed { call: Call::Execve, errno: 2, exec: 3 * n as u32 };
+        let (failed, tried) = (encoded(|w| failed.encode(w)), exec_record("/no/such", Target::Unknown));
+        let record = exec_with("/bin/next", Target::Static, &["agent", "-x", &long]);
+        ring.write_together(called, me(), &[&tried, &failed, &record]);
+    }
+    ring.open("/last", 3);
+    state.wait("the last", |l| !of_type(l, "openat").is_empty());
+    let (lines, status) = (state.lines(), pipeline.stop());
+    let all = state.lines();
+    assert_eq!(all.len(), lines.len(), "nothing was waiting: {all:#?}");
+    assert_eq!(succeeded(&lines), 3, "the entry and two programs: {lines:#?}");
+    assert_eq!(of_type(&lines, "execve").len(), 5, "and two failures");
+    assert!(of_type(&lines, "porthole.blindspot").is_empty(), "both programs have said hello");
+    let more = of_type(&lines, "porthole.arguments");
+    assert_eq!(more.len(), 1, "only what the hello had no room for");
+    assert_eq!((&more[0]["evt.arg.args"], &more[0]["porthole.seq"]), (&format!("-x {long}").into(), &5.into()));
+    assert_eq!((status.records_received, status.lost()), (7, 0));
 }
 
 #[test]

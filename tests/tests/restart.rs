@@ -7,10 +7,19 @@ use porthole_tests::{bundle::Bundle, rootfs, wait};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Opens `/n/0`, `/n/1`, …, fifty at a time with a pause, and says when it has begun and ended.
-const WRITER: &str = "i=0; echo begun; while [ $i -lt 1500 ]; do true 2>/dev/null </n/$i; i=$((i+1)); \
+/// Opens `/n/0`, `/n/1`, …, fifty at a time with a pause, and says when it has begun and ended. Each block waits until it
+/// is let go: the writer is never ahead of the test.
+const WRITER: &str = "i=0; echo begun; while [ $i -lt 1500 ]; do \
+                      while ! [ -e /go-$((i / 250)) ]; do sleep 0.02; done; \
+                      true 2>/dev/null </n/$i; i=$((i+1)); \
                       [ $((i % 50)) = 0 ] && sleep 0.1; done 2>/dev/null; echo ended; sleep 60";
 const NUMBERS: i64 = 1500;
+const BLOCKS: i64 = 6;
+
+/// Lets the writer go on with a block.
+fn let_go(root: &Path, block: i64) {
+    std::fs::write(root.join(format!("go-{block}")), "").expect("an own file");
+}
 
 /// How often each number stands in the output.
 fn numbers(events: &Events) -> BTreeMap<i64, usize> {
@@ -32,6 +41,7 @@ fn assert_complete(events: &Events) {
     events.assert_once_and_in_order();
 }
 
+/// Starts the writer; it waits before the first block.
 fn start(collector: &Collector, root: &Path) -> Bundle {
     rootfs::make(root);
     let bundle = Bundle::new(root, &["/bin/sh", "-c", WRITER]);
@@ -43,15 +53,18 @@ fn start(collector: &Collector, root: &Path) -> Bundle {
 #[test]
 fn killed_in_the_middle_and_started_again() {
     let mut collector = Collector::start();
-    let bundle = start(&collector, &collector.scratch().dir("root"));
-    for _ in 0..5 {
+    let root = collector.scratch().dir("root");
+    let bundle = start(&collector, &root);
+    for block in 0..BLOCKS - 1 {
         let before = numbers(&collector.events()).len();
+        let_go(&root, block);
         collector.wait_for("events flow", |e| numbers(e).len() > before + 30);
         collector.kill();
-        assert!(!bundle.output().contains("ended"), "the writer was faster than the test");
         std::thread::sleep(std::time::Duration::from_millis(80));
         collector.restart();
+        collector.wait_for("the rest of the block", |e| numbers(e).len() as i64 >= (block + 1) * NUMBERS / BLOCKS);
     }
+    let_go(&root, BLOCKS - 1);
     wait::until_true("the writer ends", || bundle.output().contains("ended"));
     let events = collector.wait_for("the last record", |e| numbers(e).contains_key(&(NUMBERS - 1)));
     assert_complete(&events);
@@ -63,7 +76,9 @@ fn killed_in_the_middle_and_started_again() {
 #[test]
 fn away_while_a_container_begins() {
     let mut collector = Collector::stopped();
-    let bundle = start(&collector, &collector.scratch().dir("root"));
+    let root = collector.scratch().dir("root");
+    let bundle = start(&collector, &root);
+    (0..BLOCKS).for_each(|block| let_go(&root, block));
     std::thread::sleep(std::time::Duration::from_millis(200));
     collector.restart();
     wait::until_true("the writer ends", || bundle.output().contains("ended"));
@@ -87,7 +102,9 @@ fn away_while_a_container_lives_and_ends() {
 #[test]
 fn stopped_in_order_and_started_again() {
     let mut collector = Collector::start();
-    let bundle = start(&collector, &collector.scratch().dir("root"));
+    let root = collector.scratch().dir("root");
+    let bundle = start(&collector, &root);
+    (0..BLOCKS).for_each(|block| let_go(&root, block));
     collector.wait_for("events flow", |e| numbers(e).len() > 30);
     collector.stop();
     collector.restart();

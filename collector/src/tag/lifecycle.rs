@@ -13,7 +13,6 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 /// Processes from outside that are remembered until their hello comes.
 const MAX_ADDED: usize = 256;
@@ -26,7 +25,8 @@ impl Tagger {
             known: HashMap::new(),
             seen: HashSet::new(),
             ns: None,
-            pending: vec![],
+            pending: Default::default(),
+            newcomers: Default::default(),
             added: vec![],
             hosts: Default::default(),
             entered: false,
@@ -74,9 +74,11 @@ impl Tagger {
 
     pub(super) fn deleted(&mut self, container: &Arc<Container>) {
         // What was still waited for cannot come any more.
-        let never = Instant::now() + Duration::from_secs(3600);
-        self.expire(never);
-        self.expire(never);
+        let held: Vec<SessionId> = self.containers.get(&container.key).map_or(vec![], |f| f.newcomers.held().collect());
+        held.into_iter().for_each(|id| self.session_is_late(id));
+        while let Some(pending) = self.containers.get_mut(&container.key).and_then(|f| f.pending.take_oldest()) {
+            self.assume(container, pending);
+        }
         let ids: Vec<SessionId> =
             self.sessions.iter().filter(|(_, t)| t.container.key == container.key).map(|(id, _)| *id).collect();
         for id in ids {

@@ -7,11 +7,14 @@ pub mod errno;
 pub(crate) mod execs;
 mod flags;
 mod hosts;
+mod index;
 mod lifecycle;
+mod newcomers;
 pub(crate) mod paths;
 mod pending;
 mod people;
 mod process;
+mod programs;
 mod records;
 mod sessions;
 mod sockets;
@@ -23,12 +26,14 @@ use crate::ingest::message::{Message, SessionId};
 use crate::outputs::Output;
 use crate::pace::Pace;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use pending::Pending;
+use index::Deadlines;
+use newcomers::Newcomers;
+use pending::Waiting;
 use sessions::Tracked;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Outputs gathered before they are handed on.
 const BATCH: usize = 1024;
@@ -44,7 +49,9 @@ pub(crate) struct Followed {
     seen: HashSet<u32>,
     /// Namespaces of its first verified process.
     ns: Option<Namespaces>,
-    pending: Vec<Pending>,
+    /// Execs whose program is not known yet, and programs whose exec is not.
+    pending: Waiting,
+    newcomers: Newcomers,
     /// Processes that the engine has added and whose hello has not come.
     added: Vec<Vec<String>>,
     /// Host names that its processes have looked up.
@@ -64,8 +71,11 @@ struct Known {
 pub(crate) struct Tagger {
     containers: HashMap<Arc<str>, Followed>,
     sessions: HashMap<SessionId, Tracked>,
-    /// Sessions whose records wait, the oldest first.
-    held: BTreeSet<SessionId>,
+    deadlines: Deadlines,
+    /// Number of the last exec or program that waits.
+    number: u64,
+    /// Execs of the batch that is being read.
+    fresh: Vec<u64>,
     /// The host's own pid namespace: a container in it shares the host's numbers.
     host_pids: Option<u64>,
     events: Arc<AtomicU64>,
@@ -93,7 +103,9 @@ impl Tagger {
         Tagger {
             containers: HashMap::new(),
             sessions: HashMap::new(),
-            held: BTreeSet::new(),
+            deadlines: Deadlines::default(),
+            number: 0,
+            fresh: vec![],
             host_pids: facts::namespaces(std::process::id()).pid,
             events,
             ending: false,
@@ -107,20 +119,20 @@ impl Tagger {
         let mut pace = Pace::new();
         loop {
             let now = Instant::now();
-            let deadline = if self.out.is_empty() { self.next_deadline() } else { Some(now) };
+            let deadline = if self.out.is_empty() { self.deadlines.next() } else { Some(now) };
             let message = pace.receive(rx, deadline);
             match message {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.expire(Instant::now());
+            self.expire(Some(Instant::now()));
             if self.out.len() >= BATCH {
                 self.flush();
             }
         }
         self.ending = true;
-        self.expire(Instant::now() + Duration::from_secs(3600));
+        self.expire(None);
         self.flush();
     }
 

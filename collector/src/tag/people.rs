@@ -10,10 +10,7 @@ use std::sync::Arc;
 impl Tagger {
     /// A process that announced itself has ended.
     pub(super) fn exited(&mut self, container: &Arc<Container>, pid: u32, status: Option<i32>) {
-        let held = self
-            .held_in(&container.key)
-            .into_iter()
-            .find(|id| self.sessions.get(id).is_some_and(|t| t.own.process.pid == Some(pid)));
+        let held = self.containers.get(&container.key).and_then(|f| f.newcomers.held_process(pid));
         if let Some(t) = held.and_then(|id| self.sessions.get_mut(&id)) {
             t.exited = Some((pid, status));
             return;

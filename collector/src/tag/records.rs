@@ -26,6 +26,7 @@ impl Tagger {
                 }
             }
         }
+        self.settle_fresh(id);
         if let Some(t) = self.sessions.get_mut(&id) {
             t.until = Some(batch.until);
         }

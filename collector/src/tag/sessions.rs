@@ -1,8 +1,9 @@
 //! Sessions: whose records a ring holds, and in which order they may be told.
 
-use super::execs::Start;
-use super::pending::WAIT;
+use super::index::Late;
+use super::newcomers::{Newcomer, Program};
 use super::process::{self, Person};
+use super::programs::Start;
 use super::{Draft, Known, Tagger};
 use crate::container::Container;
 use crate::event::{Identity, Source};
@@ -53,7 +54,8 @@ pub(super) struct Tracked {
 }
 
 pub(super) struct Held {
-    deadline: Instant,
+    /// What it is found by among the container's newcomers.
+    number: u64,
     time_ns: u64,
     batches: VecDeque<Batch>,
 }
@@ -74,7 +76,8 @@ impl Tagger {
             own.learnt_from(&tracked.own);
             tracked.own = own;
             self.complete(session.id);
-            return self.introduce(session.id);
+            self.introduce(session.id);
+            return self.seek_again(session.id);
         }
         let Some(followed) = self.containers.get_mut(&session.container.key) else { return };
         if session.sender.identity == Identity::Verified && followed.ns.is_none() {
@@ -129,6 +132,9 @@ impl Tagger {
                 let entry = sender.hello.ppid == 0;
                 let start = Start { session: session.clone(), source: source(&sender.hello), own: own.clone() };
                 self.tell_start(container, start, &sender.hello.argv, sender.time_ns, entry);
+                if !entry {
+                    self.remember(&container.key, None, &sender.hello, &own, sender.time_ns);
+                }
                 own
             }
         };
@@ -255,18 +261,48 @@ impl Tagger {
         // been executed by a process that we follow (or by a descendant that has no session): its record is on the
         // way, all rings are read within the time it waits. So may one whose ring is merely the first that was found.
         let outside = t.hello.ppid == 0 && t.own.process.vpid.is_some();
-        let alone = !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
-        let first = !followed.entered && alone && t.own.process.pid.is_some();
+        let alone = || !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
+        let first = !outside && !followed.entered && t.own.process.pid.is_some() && alone();
         if !outside && !first {
-            let held = Held { deadline: Instant::now() + WAIT, time_ns, batches: VecDeque::new() };
-            if let Some(t) = self.sessions.get_mut(&id) {
-                t.held = Some(held);
-                self.held.insert(id);
-            }
-        } else {
-            self.enter(id, time_ns, true);
-            self.save(id);
+            return self.hold(id, time_ns);
         }
+        self.enter(id, time_ns, true);
+        if first {
+            self.remember_session(id, time_ns);
+        }
+        self.save(id);
+    }
+
+    fn hold(&mut self, id: SessionId, time_ns: u64) {
+        self.number += 1;
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        let program = Program::new(&t.hello, &t.own);
+        t.held = Some(Held { number: self.number, time_ns, batches: VecDeque::new() });
+        if let Some(followed) = self.containers.get_mut(&t.container.key) {
+            followed.newcomers.insert(self.number, Newcomer { session: Some(id), program, time_ns, told: None });
+        }
+        self.deadlines.soon(Late::Held(id));
+    }
+
+    /// More is known of a process whose exec has not been found.
+    fn seek_again(&mut self, id: SessionId) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let Some(held) = &t.held else { return };
+        let program = Program::new(&t.hello, &t.own);
+        if let Some(followed) = self.containers.get_mut(&t.container.key) {
+            followed.newcomers.take(held.number);
+            let newcomer = Newcomer { session: Some(id), program, time_ns: held.time_ns, told: None };
+            followed.newcomers.insert(held.number, newcomer);
+        }
+        if self.meet(id) {
+            self.unhold(id);
+        }
+    }
+
+    fn remember_session(&mut self, id: SessionId, time_ns: u64) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let (key, hello, own) = (t.container.key.clone(), t.hello.clone(), t.own.clone());
+        self.remember(&key, Some(id), &hello, &own, time_ns);
     }
 
     fn same_container(&self, id: SessionId, other: &Tracked) -> bool {
@@ -286,7 +322,9 @@ impl Tagger {
     pub(super) fn unhold(&mut self, id: SessionId) {
         let Some(t) = self.sessions.get_mut(&id) else { return };
         let Some(held) = t.held.take() else { return };
-        self.held.remove(&id);
+        if let Some(followed) = self.containers.get_mut(&t.container.key) {
+            followed.newcomers.take(held.number);
+        }
         // The session stays open until the last of its batches is told, even if it is over by now.
         t.undecided += 1;
         self.save(id);
@@ -300,17 +338,6 @@ impl Tagger {
             self.exited(&container, pid, status);
         }
         self.finish(id);
-    }
-
-    /// The sessions that are held, for an exec record that has just come; the oldest first, since a process may have
-    /// executed one program after the other.
-    pub(super) fn held_in(&self, container: &str) -> Vec<SessionId> {
-        let inside = |id: &&SessionId| self.sessions.get(*id).is_some_and(|t| &*t.container.key == container);
-        self.held.iter().filter(inside).copied().collect()
-    }
-
-    pub(super) fn is_held(&self, id: SessionId) -> bool {
-        self.held.contains(&id)
     }
 
     pub(super) fn over(&mut self, id: SessionId) {
@@ -345,26 +372,23 @@ impl Tagger {
         }
     }
 
-    /// The earliest time at which something must be decided.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let held = self.held.iter().filter_map(|id| self.sessions.get(id)?.held.as_ref()).map(|h| h.deadline);
-        let pending = self.containers.values().flat_map(|f| f.pending.iter()).map(|p| p.deadline);
-        held.chain(pending).min()
+    /// Decides everything whose time is over; with `None` everything.
+    pub(super) fn expire(&mut self, now: Option<Instant>) {
+        while let Some(late) = self.deadlines.pop(now) {
+            match late {
+                Late::Held(id) => self.session_is_late(id),
+                Late::Exec(container, number) => self.exec_is_late(&container, number),
+            }
+        }
     }
 
-    /// Decides everything whose time is over.
-    pub(super) fn expire(&mut self, now: Instant) {
-        self.expire_pending(now);
-        let late = |id: &SessionId| {
-            let held = self.sessions.get(id)?.held.as_ref().filter(|h| h.deadline <= now)?;
-            Some((*id, held.time_ns))
-        };
-        let late: Vec<(SessionId, u64)> = self.held.iter().filter_map(late).collect();
-        for (id, time_ns) in late {
-            let entry = !self.descends(id);
-            self.enter(id, time_ns, entry);
-            self.unhold(id);
-        }
+    /// The session's exec has been waited for long enough.
+    pub(super) fn session_is_late(&mut self, id: SessionId) {
+        let Some(time_ns) = self.sessions.get(&id).and_then(|t| Some(t.held.as_ref()?.time_ns)) else { return };
+        let entry = !self.descends(id);
+        self.enter(id, time_ns, entry);
+        self.remember_session(id, time_ns);
+        self.unhold(id);
     }
 }
 

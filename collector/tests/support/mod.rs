@@ -209,8 +209,17 @@ impl Ring {
     /// One record; false if the ring is full.
     pub fn write(&self, pid: u32, payload: &[u8]) -> bool {
         let Ok(slot) = reserve(self, payload.len(), false) else { return false };
-        self.fill(slot, pid, payload);
+        self.fill(slot, now_ns(), pid, payload);
         true
+    }
+
+    /// Records of this time that are read by one look, perhaps long after they were made.
+    pub fn write_together(&self, time: u64, pid: u32, payloads: &[&[u8]]) {
+        let slots: Vec<_> = payloads.iter().map(|p| reserve(self, p.len(), false).expect("room")).collect();
+        // nothing is read past the first, which is finished last
+        for (slot, payload) in slots.into_iter().zip(payloads).rev() {
+            self.fill(slot, time, pid, payload);
+        }
     }
 
     /// One record, however long the collector takes to make room.
@@ -218,15 +227,14 @@ impl Ring {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             if let Ok(slot) = reserve(self, payload.len(), true) {
-                return self.fill(slot, pid, payload);
+                return self.fill(slot, now_ns(), pid, payload);
             }
             assert!(Instant::now() < deadline, "the ring stays full");
             std::thread::sleep(Duration::from_micros(200));
         }
     }
 
-    fn fill(&self, slot: Slot, pid: u32, payload: &[u8]) {
-        let time = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    fn fill(&self, slot: Slot, time: u64, pid: u32, payload: &[u8]) {
         let mut bytes = vec![];
         bytes.extend_from_slice(&slot.sequence.to_le_bytes());
         bytes.extend_from_slice(&pid.to_le_bytes());
@@ -263,6 +271,10 @@ impl Shared for Ring {
     fn commit(&self, offset: u32, word: u64) {
         self.file.write_all_at(&word.to_le_bytes(), (RING_HEADER + offset as usize) as u64).unwrap();
     }
+}
+
+pub fn now_ns() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
 }
 
 /// An encoded open.
