@@ -3,6 +3,7 @@
 //! Fields have Falco's names everywhere (JSON, filters, rules); [`Event::each`] yields them in one fixed order.
 
 use crate::json;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,55 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text. Bytes of a container that are no UTF-8 are replaced, see [`text`].
-    Text(Arc<str>),
+    Text(Text),
     /// A number.
     Number(i64),
     /// True or false.
     Flag(bool),
 }
+
+/// Text of a value. Making an event is mostly making its texts, so what is the same for all events, or stands in another
+/// text already, is not copied.
+#[derive(Clone, Debug)]
+pub enum Text {
+    /// The same for all events.
+    Fixed(&'static str),
+    /// This event's own.
+    Whole(Arc<str>),
+    /// A part of another: from, to.
+    Part(Arc<str>, u32, u32),
+}
+
+impl Text {
+    /// `part` of `whole`, which it must be a slice of; a copy of it if it is none.
+    pub fn part(whole: &Arc<str>, part: &str) -> Text {
+        let from = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        let to = from.wrapping_add(part.len());
+        match (u32::try_from(from), u32::try_from(to)) {
+            (Ok(a), Ok(b)) if whole.get(from..to).is_some() => Text::Part(whole.clone(), a, b),
+            _ => Text::Whole(part.into()),
+        }
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Fixed(text) => text,
+            Text::Whole(text) => text,
+            Text::Part(text, from, to) => text.get(*from as usize..*to as usize).unwrap_or_default(),
+        }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        **self == **other
+    }
+}
+impl Eq for Text {}
 
 /// [`Value`], borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +81,24 @@ impl Value {
     }
 }
 
-impl From<&str> for Value {
-    fn from(s: &str) -> Self {
-        Value::Text(s.into())
+impl From<&'static str> for Value {
+    fn from(s: &'static str) -> Self {
+        Value::Text(Text::Fixed(s))
     }
 }
 impl From<String> for Value {
     fn from(s: String) -> Self {
-        Value::Text(s.into())
+        Value::Text(Text::Whole(s.into()))
+    }
+}
+impl From<Arc<str>> for Value {
+    fn from(s: Arc<str>) -> Self {
+        Value::Text(Text::Whole(s))
+    }
+}
+impl From<Text> for Value {
+    fn from(t: Text) -> Self {
+        Value::Text(t)
     }
 }
 impl From<i64> for Value {
@@ -55,7 +109,12 @@ impl From<i64> for Value {
 
 /// Text of bytes that a container wrote; what is no UTF-8 becomes U+FFFD.
 pub fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    lossy(bytes).into_owned()
+}
+
+/// [`text`], not copied where it is UTF-8.
+pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
 }
 
 /// Where an event comes from.

@@ -214,7 +214,7 @@ mod tests {
             time_ns: num,
             evt_type: "openat",
             rawres: Some(3),
-            fields: vec![("fd.name", text.into())],
+            fields: vec![("fd.name", text.to_owned().into())],
             process: None,
             container,
             source: Source::Symbols,

@@ -39,7 +39,7 @@ pub(super) fn number(call: Call, name: &str, n: i64) -> Value {
         (Call::Chmod | Call::Fchmod | Call::Fchmodat | Call::Lchmod, "mode") => {
             return flags::permissions(n as u32).into();
         }
-        (_, "mode") => return flags::mode(n as u32).into(),
+        (_, "mode") => return flags::mode(n as u32),
         (Call::Unshare, "flags") | (Call::Setns, "nstype") => return flags::namespaces(n as u32).into(),
         (Call::Ptrace, "request") => request(n),
         (Call::Bpf, "cmd") => bpf(n),

@@ -106,7 +106,7 @@ fn duplicated(fields: &mut Fields, r: &Called, person: &mut Person) {
     {
         fields.push(("fd.type", "directory".into()));
         fields.push(("fd.typechar", "d".into()));
-        fields.push(("fd.name", (&*path).into()));
+        fields.push(("fd.name", path.into()));
     }
 }
 
@@ -237,10 +237,10 @@ mod tests {
         p.opened(5, Some("/etc"));
         let dup = tell(Call::Dup2, 9, &[Number(5), Number(9)], &mut p);
         assert_eq!((get(&dup, "fd.num"), get(&dup, "fd.name")), (Some(&9.into()), Some(&"/etc".into())));
-        assert_eq!(p.base(9), "/etc");
+        assert_eq!(&*p.base(9), "/etc");
         let socket = tell(Call::Socket, 9, &[Number(10), Number(1), Number(0)], &mut p);
         assert_eq!((get(&socket, "fd.num"), get(&socket, "fd.type")), (Some(&9.into()), Some(&"ipv6".into())));
-        assert_eq!(p.base(9), "");
+        assert_eq!(&*p.base(9), "");
         let wide = tell(Call::Ftruncate, -9, &[Number(0xffff_ffff), Number(1 << 40)], &mut p);
         assert_eq!((get(&wide, "fd.num"), get(&wide, "evt.arg.length")), (Some(&(-1).into()), Some(&(1 << 40).into())));
         let failed = tell(Call::Dup, -9, &[Number(77)], &mut p);

@@ -21,7 +21,7 @@ impl Tagger {
         let container = t.container.clone();
         let path = text(exec.path);
         let base = caller.base(exec.dirfd);
-        let resolved = if path.is_empty() { base } else { paths::resolve(&base, &path) };
+        let resolved = if path.is_empty() { base.to_string() } else { paths::resolve(&base, &path) };
         let pending = Pending {
             session: id,
             session_name: t.ring.session.clone(),
@@ -149,7 +149,7 @@ impl Tagger {
             rawres: None,
             fields: vec![
                 ("porthole.reason", reason.into()),
-                ("porthole.path", pending.resolved.as_str().into()),
+                ("porthole.path", pending.resolved.clone().into()),
                 (EXEC, i64::from(pending.sequence).into()),
             ],
             source: Source::Host,
@@ -167,7 +167,7 @@ impl Tagger {
         }
         let mut fields = arguments(&pending.resolved, &pending.argv);
         if pending.path != pending.resolved {
-            fields.push(("evt.rawarg.filename", pending.path.as_str().into()));
+            fields.push(("evt.rawarg.filename", pending.path.clone().into()));
         }
         let source = self.sessions.get(&pending.session).map_or(Source::Symbols, |t| t.source);
         let draft = Draft {
@@ -211,7 +211,7 @@ fn assumed(pending: &Pending) -> Person {
 
 /// `evt.arg.*` of an exec.
 pub(super) fn arguments(filename: &str, argv: &[String]) -> Vec<(&'static str, Value)> {
-    let exe = argv.first().map_or("", String::as_str);
+    let exe = argv.first().cloned().unwrap_or_default();
     let args = argv.get(1..).unwrap_or_default().join(" ");
-    vec![("evt.arg.exe", exe.into()), ("evt.arg.args", args.into()), ("evt.arg.filename", filename.into())]
+    vec![("evt.arg.exe", exe.into()), ("evt.arg.args", args.into()), ("evt.arg.filename", filename.to_owned().into())]
 }

@@ -45,10 +45,10 @@ impl Tagger {
         if let Some((reason, detail)) = blind {
             let mut fields: Vec<(&'static str, Value)> = vec![("porthole.reason", reason.into())];
             if !detail.is_empty() {
-                fields.push(("porthole.detail", detail.into()));
+                fields.push(("porthole.detail", detail.to_owned().into()));
             }
             if let Some(path) = r.process.args.first() {
-                fields.push(("porthole.path", path.as_str().into()));
+                fields.push(("porthole.path", path.clone().into()));
             }
             self.say(&container, "porthole.blindspot", "start", Source::Runtime, r.created_ns, fields);
         }
@@ -155,11 +155,11 @@ impl Tagger {
 
 /// `evt.arg.*` of a process that the engine starts.
 fn started(process: &Process) -> Vec<(&'static str, Value)> {
-    let exe = process.args.first().map_or("", String::as_str);
+    let exe = process.args.first().cloned().unwrap_or_default();
     vec![
         ("evt.arg.exe", exe.into()),
         ("evt.arg.args", process.args.get(1..).unwrap_or_default().join(" ").into()),
-        ("evt.arg.cwd", process.cwd.as_str().into()),
+        ("evt.arg.cwd", process.cwd.clone().into()),
         ("evt.arg.uid", i64::from(process.uid).into()),
         ("evt.arg.tty", i64::from(process.terminal).into()),
     ]

@@ -1,5 +1,7 @@
 //! Textual path resolution, as Falco does it: `.`, `..` and double slashes are resolved, symbolic links are kept.
 
+use std::borrow::Cow;
+
 /// Longest name of a descriptor; a longer one is replaced by [`TOO_LONG`].
 const MAX: usize = 1024;
 const TOO_LONG: &str = "/PATH_TOO_LONG";
@@ -11,30 +13,36 @@ pub(crate) fn resolve(base: &str, path: &str) -> String {
     if !absolute && !base.starts_with('/') {
         return path.to_owned();
     }
-    let mut parts: Vec<&str> = vec![];
     let base = if absolute { "" } else { base };
+    let mut resolved = String::with_capacity(base.len() + path.len() + 1);
     for part in base.split('/').chain(path.split('/')) {
         match part {
             "" | "." => {}
-            ".." => {
-                parts.pop();
+            ".." => resolved.truncate(resolved.rfind('/').unwrap_or(0)),
+            part => {
+                resolved.push('/');
+                resolved.push_str(part);
             }
-            part => parts.push(part),
         }
     }
-    let resolved = format!("/{}", parts.join("/"));
+    if resolved.is_empty() {
+        resolved.push('/');
+    }
     if resolved.len() > MAX { TOO_LONG.to_owned() } else { resolved }
 }
 
 /// The path as given, with only repeated slashes collapsed (`fd.nameraw`).
-pub(crate) fn collapse(path: &str) -> String {
+pub(crate) fn collapse(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
     let mut out = String::with_capacity(path.len());
     for c in path.chars() {
         if c != '/' || !out.ends_with('/') {
             out.push(c);
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Directory and file name of an absolute path; `/` for what lies in the root.

@@ -57,20 +57,21 @@ impl Person {
     }
 
     /// Where a path starts that is relative to `dirfd`; empty when nobody knows.
-    pub fn base(&self, dirfd: i32) -> String {
+    pub fn base(&self, dirfd: i32) -> Arc<str> {
         if dirfd == libc::AT_FDCWD {
-            return self.process.cwd.to_string();
+            return self.process.cwd.clone();
         }
         if let Some(path) = self.directories.get(&dirfd) {
-            return path.to_string();
+            return path.clone();
         }
         // Opened before us, or received from elsewhere: the kernel may still know. (A descriptor that has been
         // closed and used again since gives the newer path; so it is for every observer from outside.)
         let Some(pid) = self.process.pid.filter(|_| dirfd >= 0 && self.identity() == Identity::Verified) else {
-            return String::new();
+            return Arc::default();
         };
         let target = std::fs::read_link(format!("/proc/{pid}/fd/{dirfd}")).ok();
-        target.and_then(|t| t.into_os_string().into_string().ok()).filter(|t| t.starts_with('/')).unwrap_or_default()
+        let text = target.and_then(|t| t.into_os_string().into_string().ok()).filter(|t| t.starts_with('/'));
+        text.unwrap_or_default().into()
     }
 
     /// The working directory is `cwd` from now on.
@@ -274,8 +275,8 @@ mod tests {
         assert_eq!(child.identity(), Identity::Inherited);
         assert_eq!((child.process.vpid, child.process.pid, child.process.ppid), (Some(8), None, Some(100)));
         assert_eq!(child.process.pname.as_deref(), Some("sh"));
-        assert_eq!(child.base(5), "/data");
-        assert_eq!(child.base(libc::AT_FDCWD), "/w/");
+        assert_eq!(&*child.base(5), "/data");
+        assert_eq!(&*child.base(libc::AT_FDCWD), "/w/");
     }
 
     #[test]
@@ -307,8 +308,8 @@ mod tests {
         for fd in 0..1000 {
             p.opened(fd, Some("/d"));
         }
-        assert_eq!((p.base(3).as_str(), p.base(900).as_str()), ("/d", ""));
+        assert_eq!((&*p.base(3), &*p.base(900)), ("/d", ""));
         p.opened(3, None);
-        assert_eq!(p.base(3), "");
+        assert_eq!(&*p.base(3), "");
     }
 }

@@ -3,10 +3,11 @@
 use super::hosts::Hosts;
 use super::process::Person;
 use super::{Draft, Tagger, called, flags, paths, sockets};
-use crate::event::{Source, Value, text};
+use crate::event::{Source, Text, Value, lossy, text};
 use crate::ingest::message::{Batch, Item, SessionId};
 use crate::loss::{Counters, Reason};
 use porthole_common::record::{Call, Chdir, DropReason, Exit, Fork, Open, Record, Sandbox};
+use std::sync::Arc;
 
 /// Fields of one event.
 type Fields = Vec<(&'static str, Value)>;
@@ -188,14 +189,15 @@ fn keeps_none(call: Call) -> bool {
 }
 
 fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
-    let raw = text(r.path);
+    let raw = lossy(r.path);
     let at = matches!(r.call, Call::Openat | Call::Openat2);
     let dirfd = if at { r.dirfd } else { libc::AT_FDCWD };
-    let name = if raw.starts_with('/') { paths::resolve("/", &raw) } else { paths::resolve(&person.base(dirfd), &raw) };
+    let base = if raw.starts_with('/') { "/".into() } else { person.base(dirfd) };
+    let name: Arc<str> = paths::resolve(&base, &raw).into();
     let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
     let descriptor = r.res < 0 || !keeps_none(r.call);
     if r.res >= 0 && descriptor {
-        person.opened(r.res, directory.then_some(name.as_str()));
+        person.opened(r.res, directory.then_some(&*name));
     }
     let evt_type = libc.open_type(r.call);
     let mut fields: Fields = Vec::with_capacity(14);
@@ -208,11 +210,11 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
             n => ("evt.arg.dirfd", i64::from(n).into()),
         });
     }
-    fields.push(("evt.arg.name", name.as_str().into()));
+    fields.push(("evt.arg.name", name.clone().into()));
     if evt_type != "creat" {
-        fields.push(("evt.arg.flags", flags::open_flags(r.flags).into()));
+        fields.push(("evt.arg.flags", flags::open_flags(r.flags)));
     }
-    fields.push(("evt.arg.mode", flags::mode(r.mode).into()));
+    fields.push(("evt.arg.mode", flags::mode(r.mode)));
     let (kind, letter) = if directory { ("directory", "d") } else { ("file", "f") };
     let (parent, file) = paths::split(&name);
     if descriptor {
@@ -220,11 +222,12 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     }
     fields.push(("fd.type", kind.into()));
     fields.push(("fd.typechar", letter.into()));
-    fields.push(("fd.directory", parent.into()));
+    fields.push(("fd.directory", Text::part(&name, parent).into()));
     if r.res >= 0 {
-        fields.push(("fd.filename", file.into()));
+        fields.push(("fd.filename", Text::part(&name, file).into()));
     }
-    fields.push(("fd.nameraw", paths::collapse(&raw).into()));
+    let collapsed = paths::collapse(&raw);
+    fields.push(("fd.nameraw", if *collapsed == *name { name.clone().into() } else { collapsed.into_owned().into() }));
     fields.push(("fd.name", name.into()));
     if r.call == Call::Load {
         fields.push(("porthole.call", "load".into()));
@@ -237,7 +240,7 @@ fn chdir(r: &Chdir, person: &mut Person) -> (&'static str, i64, Fields) {
     let (evt_type, fields, target): (_, Fields, _) = if r.call == Call::Fchdir {
         ("fchdir", vec![("evt.arg.fd", i64::from(r.fd).into())], person.base(r.fd))
     } else {
-        let target = paths::resolve(&person.process.cwd, &path);
+        let target: Arc<str> = paths::resolve(&person.process.cwd, &path).into();
         ("chdir", vec![("evt.arg.path", path.into())], target)
     };
     if r.res == 0 {
@@ -296,7 +299,7 @@ mod tests {
         let mut p = person();
         let fields = open(&record(Call::Ftw, 0, libc::O_DIRECTORY, 0, b"sub"), &mut p, LibcCalls::default());
         assert_eq!((get(&fields, "fd.num"), get(&fields, "fd.type")), (None, Some(&"directory".into())));
-        assert_eq!(p.base(0), "");
+        assert_eq!(&*p.base(0), "");
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn ends(fields: &mut Fields, local: &Address, remote: &Address, peer: Peer, host
 }
 
 fn unix(fields: &mut Fields, path: &str) {
-    fields.push(("fd.name", path.into()));
+    fields.push(("fd.name", path.to_owned().into()));
     fields.push(("fd.sockfamily", "unix".into()));
 }
 
@@ -121,7 +121,7 @@ fn end(fields: &mut Fields, names: [&'static str; 3], ip: IpAddr, port: u16, nam
     fields.push((names[0], ip.to_string().into()));
     fields.push((names[1], i64::from(port).into()));
     if let Some(name) = name {
-        fields.push((names[2], name.into()));
+        fields.push((names[2], name.to_owned().into()));
     }
 }
 
