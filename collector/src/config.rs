@@ -4,11 +4,13 @@
 //! it worked. `docs/config.example.yaml` shows all of them. The command line wins over the environment
 //! (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
 
+use crate::api::server::{self, Web};
 use crate::error::Error;
 use crate::format::Format;
 use crate::hub;
 use porthole_registration::layout;
 use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 /// Most events that `keep_events` may ask for.
@@ -25,6 +27,8 @@ pub struct Plan {
     pub file: Option<PathBuf>,
     /// How events are printed on standard output; `None` = not at all.
     pub stdout: Option<Format>,
+    /// Health and metrics on a TCP port.
+    pub web: Option<Web>,
 }
 
 /// What the command line says; `None` = nothing.
@@ -47,7 +51,34 @@ struct Raw {
     state_dir: Option<PathBuf>,
     keep_events: Option<usize>,
     outputs: RawOutputs,
+    webserver: RawWeb,
 }
+
+/// Keys as in falco.yaml.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawWeb {
+    enabled: bool,
+    listen_address: Option<IpAddr>,
+    listen_port: Option<u16>,
+    k8s_healthz_endpoint: Option<String>,
+}
+
+impl RawWeb {
+    fn plan(self) -> Result<Option<Web>, Error> {
+        let healthz = self.k8s_healthz_endpoint.unwrap_or_else(|| server::HEALTHZ.into());
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b);
+        if !healthz.starts_with('/') || !healthz.bytes().all(plain) || ["/metrics", "/versions"].contains(&&*healthz) {
+            let what = "is no path of its own, such as /healthz";
+            return Err(Error::new(format!("webserver.k8s_healthz_endpoint: {healthz:?} {what}")));
+        }
+        let address = (self.listen_address.unwrap_or(Ipv4Addr::LOCALHOST.into()), self.listen_port.unwrap_or(PORT));
+        Ok(self.enabled.then(|| Web { address: address.into(), healthz }))
+    }
+}
+
+/// Falco's.
+const PORT: u16 = 8765;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -105,6 +136,7 @@ impl Plan {
             keep_events,
             file: overrides.file.or(raw.outputs.file.path).map(|p| absolute("outputs.file.path", p)).transpose()?,
             stdout: (shown && !overrides.quiet).then_some(format),
+            web: raw.webserver.plan()?,
         })
     }
 }
@@ -172,6 +204,20 @@ mod tests {
         }
         assert!(parse("keep_events: 1000001").unwrap_err().contains("at most 1000000"));
         assert!(parse("- a\n").is_err() && parse("{").is_err() && parse("\0").is_err());
+    }
+
+    #[test]
+    fn the_port_of_monitors_has_falcos_keys() {
+        let web = |text: &str| Plan::parse(text, Overrides::default()).map(|plan| plan.web);
+        assert_eq!(web("webserver: {listen_port: 1}").unwrap(), None);
+        let on = web("webserver: {enabled: true}").unwrap().unwrap();
+        assert_eq!((on.address.to_string(), &*on.healthz), ("127.0.0.1:8765".into(), "/healthz"));
+        let v6 = web("webserver: {enabled: true, listen_address: '::', listen_port: 9}").unwrap().unwrap();
+        assert_eq!(v6.address.to_string(), "[::]:9");
+        for wrong in ["k8s_healthz_endpoint: alive", "k8s_healthz_endpoint: /metrics", "k8s_healthz_endpoint: '/{x}'"] {
+            let error = web(&format!("webserver: {{enabled: true, {wrong}}}")).unwrap_err().to_string();
+            assert!(error.contains("k8s_healthz_endpoint"), "{error}");
+        }
     }
 
     #[test]

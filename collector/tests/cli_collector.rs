@@ -10,7 +10,7 @@ use porthole_registration::life;
 use porthole_registration::registry::{self, Claim};
 use porthole_registration::share::{self, Agent, View};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -77,6 +77,34 @@ fn sigterm_and_sigint_end_it_with_a_summary() {
 }
 
 #[test]
+fn monitors_find_health_versions_and_metrics_on_a_port_and_no_events() {
+    let scratch = Scratch::new();
+    // a port that is free now: this test's own
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = scratch.join("config.yaml");
+    let text = format!("webserver: {{enabled: true, listen_port: {port}, k8s_healthz_endpoint: /alive}}\n");
+    std::fs::write(&config, text).unwrap();
+    let _collector = Collector::start(scratch.path(), &["--config", config.to_str().unwrap()]);
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/alive").ends_with("{\"status\":\"ok\"}"), "{}", ask("/alive"));
+    assert!(ask("/versions").contains("\"wire\""));
+    let metrics = ask("/metrics");
+    assert!(metrics.contains("text/plain; version=0.0.4") && metrics.contains("\nporthole_records_received_total 0\n"));
+    for path in ["/v1/events", "/v1/status", "/v1/containers", "/healthz"] {
+        assert!(ask(path).starts_with("HTTP/1.1 404"), "{path}");
+    }
+    let other = Scratch::new();
+    let taken = run(&mut porthole(other.path(), &["collector", "--config", config.to_str().unwrap()]));
+    assert!(!taken.status.success() && err(&taken).contains("listen_port"), "{}", err(&taken));
+}
+
+#[test]
 fn the_api_answers_and_its_socket_is_not_for_everybody() {
     let scratch = Scratch::new();
     let collector = Collector::start(scratch.path(), &["--quiet"]);
@@ -86,7 +114,7 @@ fn the_api_answers_and_its_socket_is_not_for_everybody() {
         assert_eq!(meta.gid(), group.gid.as_raw());
     }
     let body = |path: &str| collector.http(path).split_once("\r\n\r\n").unwrap().1.to_owned();
-    assert_eq!(body("/healthz"), "ok");
+    assert_eq!(json(&body("/healthz"))["status"], "ok");
     let versions = json(&body("/versions"));
     assert_eq!((&versions["api"][0], versions["wire"].is_u64()), (&"v1".into(), true));
     assert_eq!(json(&body("/v1/containers")), Value::Array(vec![]));

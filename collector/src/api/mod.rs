@@ -5,13 +5,16 @@
 //! | `GET /v1/events?follow=&container=&last=` | events as JSON lines; endless with `follow=true` |
 //! | `GET /v1/containers` | an array of [`crate::status::ContainerView`] |
 //! | `GET /v1/status` | [`StatusReply`] |
-//! | `GET /healthz` | `ok` |
+//! | `GET /healthz` | `{"status": "ok"}` |
+//! | `GET /metrics` | see [`metrics`] |
 //! | `GET /versions` | [`Versions`] |
 //!
-//! Whoever may open the socket (root and the group `porthole`) may read everything; nothing can be changed here.
+//! Whoever may open the socket (root and the group `porthole`) may read everything; nothing can be changed here. The
+//! last three are also served on a TCP port where the configuration asks for that (`webserver`), nothing else is.
 
 pub mod body;
 pub mod client;
+pub mod metrics;
 pub mod server;
 pub mod usage;
 

@@ -1,7 +1,7 @@
 //! The daemon's end of the API: one thread with a small tokio runtime.
 
 use super::body::EventsBody;
-use super::{EventsQuery, StatusReply, Versions, usage};
+use super::{EventsQuery, StatusReply, Versions, metrics, usage};
 use crate::error::Error;
 use crate::hub::{self, Hub};
 use crate::status::{ContainerView, Status};
@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use nix::unistd::{Group, chown};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,28 @@ pub trait View: Send + Sync + 'static {
     fn containers(&self) -> Option<Vec<ContainerView>>;
 }
 
+/// Where monitors find the collector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Path of the health check.
+    pub healthz: String,
+}
+
+/// The health check's path, unless the configuration has another.
+pub const HEALTHZ: &str = "/healthz";
+
+impl Web {
+    fn listen(&self) -> Result<TcpListener, Error> {
+        let made = TcpListener::bind(self.address).and_then(|l| l.set_nonblocking(true).map(|()| l));
+        made.map_err(|e| {
+            let hint = "is the port taken? see webserver.listen_port in the configuration";
+            Error::new(format!("cannot listen on {}: {e} ({hint})", self.address))
+        })
+    }
+}
+
 /// A running server.
 pub struct Server {
     socket: PathBuf,
@@ -47,17 +70,25 @@ struct Shared {
     view: Arc<dyn View>,
 }
 
-/// Serves on `socket`, replacing what an earlier collector left there. The caller holds the collector's lock.
+/// Serves on `socket`, replacing what an earlier collector left there, and what monitors ask for on the port of `web`.
+/// The caller holds the collector's lock.
 ///
 /// # Errors
-/// When the socket cannot be made.
-pub fn start(socket: &Path, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
+/// When a socket cannot be made.
+pub fn start(socket: &Path, web: Option<&Web>, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
     let listener = listen(socket).map_err(|e| Error::io("make the API socket", socket, e))?;
+    let web = web.map(|web| Ok::<_, Error>((web.listen()?, web.clone()))).transpose()?;
     let failed = |e| Error::io("serve the API on", socket, e);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (stop, stopped) = oneshot::channel();
     let serve = move || {
-        runtime.block_on(serve(listener, router(Shared { hub, view }), stopped));
+        let shared = Shared { hub, view };
+        runtime.block_on(async {
+            if let Some((listener, web)) = web {
+                tokio::spawn(monitored(listener, monitors(&web.healthz).with_state(shared.clone())));
+            }
+            serve(listener, router().with_state(shared), stopped).await;
+        });
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("api".into()).spawn(serve).map_err(failed)?;
@@ -107,14 +138,40 @@ async fn serve(listener: UnixListener, router: Router, stopped: oneshot::Receive
     }
 }
 
-fn router(shared: Shared) -> Router {
-    Router::new()
+fn router() -> Router<Shared> {
+    monitors(HEALTHZ)
         .route("/v1/events", get(events))
         .route("/v1/containers", get(containers))
         .route("/v1/status", get(status))
-        .route("/healthz", get(|| async { "ok" }))
+}
+
+/// What monitors ask for.
+fn monitors(healthz: &str) -> Router<Shared> {
+    Router::new()
+        .route(healthz, get(healthy))
         .route("/versions", get(|| async { Json(versions()) }))
-        .with_state(shared)
+        .route("/metrics", get(measures))
+}
+
+/// Serves monitors until the runtime ends.
+async fn monitored(listener: TcpListener, router: Router) {
+    if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+        let _ = axum::serve(listener, router).await;
+    }
+}
+
+async fn healthy(State(shared): State<Shared>) -> Response {
+    answer(shared.view.status().map(|_| serde_json::json!({ "status": "ok" })))
+}
+
+async fn measures(State(shared): State<Shared>) -> Response {
+    match (shared.view.status(), shared.view.containers()) {
+        (Some(status), Some(containers)) => {
+            let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+            (kind, metrics::text(&status, &containers, &usage::own())).into_response()
+        }
+        _ => answer(None::<()>),
+    }
 }
 
 async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {

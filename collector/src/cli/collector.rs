@@ -90,7 +90,7 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     pipeline::raise_descriptor_limit();
     let live = Arc::new(Live(RwLock::new(Some(pipeline::start(options)?))));
     let socket = plan.state_dir.join(layout::API_SOCKET);
-    let server = match server::start(&socket, hub.clone(), live.clone()) {
+    let server = match server::start(&socket, plan.web.as_ref(), hub.clone(), live.clone()) {
         Ok(server) => server,
         Err(e) => {
             live.take().map(Pipeline::stop);
