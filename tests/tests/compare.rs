@@ -4,9 +4,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use porthole_tests::program::{Outcome, shell_status};
 use porthole_tests::scratch::Scratch;
+use porthole_tests::targets::{self, Flavour};
 use porthole_tests::{binaries, wait};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -85,7 +87,7 @@ fn what_depends_on_the_preloaded_library_is_found() {
     let script = "echo same; echo ${LD_PRELOAD:+x} >&2";
     let (status, found) = report(SYMBOLS, &["sh", "-c", script], b"");
     assert_eq!((status, differences(&found)), (1, vec!["stderr"]), "{found:#}");
-    assert_eq!((&found["differences"][0]["bare"], &found["differences"][0]["hooked"]), (&"".into(), &"x".into()));
+    assert_eq!(found["differences"][0], serde_json::json!({"what": "stderr", "line": 1, "bare": "", "hooked": "x"}));
 
     let (status, found) = report(SYMBOLS, &["sh", "-c", "[ -z \"$LD_PRELOAD\" ]"], b"");
     assert_eq!((status, differences(&found)), (1, vec!["end"]), "{found:#}");
@@ -107,7 +109,135 @@ fn what_depends_on_the_preloaded_library_is_found() {
 #[test]
 fn what_differs_between_bare_runs_is_not_counted() {
     let report = same(&["sh", "-c", "echo $$; echo same; date +%N"], b"");
-    assert_eq!(report["unstable"], serde_json::json!(["stdout"]));
+    assert_eq!(report["unstable"], serde_json::json!(["stdout, lines 1, 3"]));
+}
+
+#[test]
+fn an_unstable_line_does_not_hide_a_difference_in_another() {
+    let script = "date +%N; echo same; echo ${LD_PRELOAD:-none}; date +%N";
+    let (status, found) = report(SYMBOLS, &["sh", "-c", script], b"");
+    assert_eq!((status, differences(&found)), (1, vec!["stdout"]), "{found:#}");
+    assert_eq!((&found["differences"][0]["line"], &found["differences"][0]["bare"]), (&3.into(), &"none".into()));
+    assert_eq!(found["unstable"], serde_json::json!(["stdout, lines 1, 4"]));
+}
+
+#[test]
+fn an_empty_variable_is_no_difference() {
+    let printed = "env -u PORTHOLE_STATE_DIR; sh -c 'env | grep -c LD_PRELOAD=$'";
+    for (options, command) in [(SYMBOLS, &["true"] as &[_]), (&[], &["sh", "-c", printed])] {
+        let scratch = Scratch::new();
+        let mut porthole = porthole(&scratch, options, command);
+        let out = porthole.env("LD_PRELOAD", "").stdin(Stdio::null()).output().expect("it runs");
+        assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stdout));
+    }
+}
+
+/// Largest resident set of a process that has ended but was not waited for, or still runs, KiB.
+fn high_water(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_large_output_is_neither_kept_in_memory_nor_on_disk() {
+    // half a gigabyte in few and in many lines; the last byte, at symbols depth, tells
+    let large = "head -c 400000000 /dev/zero; yes | head -c 100000000; echo ${LD_PRELOAD:+x}";
+    let scratch = Scratch::new();
+    let mut porthole = porthole(&scratch, &["--depth", "symbols", "--format", "json"], &["sh", "-c", large]);
+    let mut child = porthole.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let (mut memory, mut disk) = (0, 0);
+    wait::until("it ends", std::time::Duration::from_secs(300), || {
+        memory = memory.max(high_water(child.id()));
+        let entries = std::fs::read_dir(scratch.join("tmp")).expect("it is there").flatten();
+        disk = entries.map(|e| e.metadata().map_or(0, |m| m.len())).fold(disk, u64::max);
+        child.try_wait().expect("an own child")
+    });
+    let out = child.wait_with_output().expect("it has ended");
+    let found: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!(differences(&found), ["stdout"], "{found:#}");
+    assert!(memory > 1000 && memory < 100_000, "{memory} KiB at most");
+    assert!(disk < 100_000, "a file of {disk} bytes");
+}
+
+#[test]
+fn what_is_left_running_is_ended_and_named() {
+    let scratch = Scratch::new();
+    let mark = scratch.join("pids");
+    // one ends by itself and what it writes counts, one has to be asked, one has to be made to
+    let script = format!(
+        "(sleep 0.1; echo late) & sleep 1000 & echo $! >>{0}; setsid sh -c 'trap \"\" TERM; echo $$ >>{0}; while :; do \
+         sleep 0.1; done' & until [ $(wc -l <{0}) -ge 2 ]; do sleep 0.01; done",
+        mark.display()
+    );
+    let report = same(&["sh", "-c", &script], b"");
+    assert_eq!(report["left_running"], "sh, sleep", "{report:#}");
+    assert_eq!(report["compared"], same(&["sh", "-c", &script], b"")["compared"]);
+    let pids = std::fs::read_to_string(&mark).expect("the command has written it");
+    assert!(pids.lines().count() >= 8, "{pids}");
+    for pid in pids.lines() {
+        assert!(!Path::new("/proc").join(pid).exists(), "{pid} is still there");
+    }
+    // late output is compared
+    let (_, found) = self::report(SYMBOLS, &["sh", "-c", "(sleep 0.2; echo ${LD_PRELOAD:+x}) & exit 0"], b"");
+    assert_eq!(differences(&found), ["stdout"], "{found:#}");
+}
+
+#[test]
+fn a_program_that_gains_privileges_keeps_them() {
+    let scratch = Scratch::new();
+    let dir = scratch.dir("open");
+    let test = dir.join("test");
+    std::fs::copy("/usr/bin/test", &test).expect("coreutils");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("own file");
+    let directory = scratch.dir("s");
+    for path in [scratch.join("."), dir, scratch.dir("tmp"), directory] {
+        mode(&path, 0o777);
+    }
+    mode(&test, 0o4755);
+    let mut command = porthole(&scratch, &["--format", "json"], &[&test.to_string_lossy(), "-r", "/etc/shadow"]);
+    let out = command.uid(65534).gid(65534).stdin(Stdio::null()).output().expect("it runs");
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {out:?}"));
+    assert_eq!((&report["end"], &report["same"]), (&"exit 0".into(), &true.into()), "{report:#}");
+    assert_eq!((&report["state_compared"], &report["records"]), (&false.into(), &0.into()), "{report:#}");
+}
+
+#[test]
+fn input_that_does_not_end_can_be_interrupted_and_is_bounded() {
+    let scratch = Scratch::new();
+    let mut command = porthole(&scratch, &[], &["cat"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut told = String::new();
+    BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut told).expect("text");
+    assert!(told.contains("waiting for the end of standard input"), "{told}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).expect("it runs");
+    assert_eq!(shell_status(child.wait().expect("it ends")), 128 + Signal::SIGTERM as i32);
+    empty(&scratch.join("tmp"));
+
+    let mut endless = Command::new("yes").stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut command = porthole(&scratch, &[], &["head", "-1"]);
+    let out = command.stdin(endless.stdout.take().expect("a pipe")).output().expect("it runs");
+    let _ = endless.kill();
+    let _ = endless.wait();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("larger than 256 MiB"), "{out:?}");
+    empty(&scratch.join("tmp"));
+}
+
+#[test]
+fn signals_that_end_the_command_are_compared() {
+    for (script, end) in [("kill -KILL $$", "signal 9"), ("kill -34 $$", "signal 34")] {
+        assert_eq!(same(&["sh", "-c", script], b"")["end"], end);
+    }
+    let (status, found) = report(SYMBOLS, &["sh", "-c", "[ -z \"$LD_PRELOAD\" ] || kill -9 $$"], b"");
+    assert_eq!((status, differences(&found)), (1, vec!["end"]), "{found:#}");
+}
+
+#[test]
+fn a_program_without_the_agent_is_named() {
+    let program = targets::build("opens", Flavour::Static);
+    let out = compare(&[], &[&program.to_string_lossy()], b"");
+    assert!(out.text().contains("nothing was recorded"), "{out:?}");
 }
 
 #[test]

@@ -5,8 +5,11 @@
 
 use super::inherited;
 use crate::error::Error;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// `si_code` of a signal that the kernel itself sent, such as a terminal to its foreground processes.
 const SI_KERNEL: i32 = 0x80;
@@ -25,6 +28,21 @@ pub struct Arrived {
     pub signal: Signal,
     /// Whether the kernel sent it (and, as a terminal does, to the whole process group).
     pub by_kernel: bool,
+}
+
+impl Arrived {
+    /// The signal, if it asks us to stop.
+    pub fn interrupts(self) -> Option<Signal> {
+        let asks = matches!(self.signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT);
+        asks.then_some(self.signal)
+    }
+}
+
+impl AsFd for Signals {
+    /// Can be read when a signal has come.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
+    }
 }
 
 impl Signals {
@@ -58,6 +76,16 @@ impl Signals {
                 Ok(None) | Err(nix::errno::Errno::EINTR) => {}
                 Err(e) => return Err(Error::new(format!("cannot wait for signals: {e}"))),
             }
+        }
+    }
+
+    /// Waits for the next one, but no longer than this.
+    pub fn wait_for(&self, time: Duration) -> Result<Option<Arrived>, Error> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, time) {
+            Ok(1..) => self.wait().map(Some),
+            _ => Ok(None),
         }
     }
 }

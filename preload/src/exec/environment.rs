@@ -92,10 +92,12 @@ fn changed(
     remove: bool,
     room: &mut Room,
 ) -> Option<*const *const c_char> {
+    // also behind an empty value: the variable was there, and still is when our entry is taken out
+    let separator: &[u8] = if value.is_some() { b":" } else { b"" };
     let old = value.unwrap_or(&[]);
     let value_len = NAME.len() + old.len() + own.len() + 2;
     let (pointers, text) = memory(room, count + 2, value_len)?;
-    let len = if remove { without(text, old, own)? } else { with(text, old, own)? };
+    let len = if remove { without(text, old, own)? } else { join(text, &[NAME, old, separator, own])?.len() };
     let entry: *const c_char = if len == 0 { ptr::null() } else { text.as_ptr().cast() };
     let mut n = 0;
     let mut put = |p: *const c_char| {
@@ -118,13 +120,7 @@ fn changed(
     Some(pointers.as_ptr().cast())
 }
 
-/// `LD_PRELOAD=old:own`.
-fn with(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
-    let separator: &[u8] = if old.is_empty() { b"" } else { b":" };
-    join(text, &[NAME, old, separator, own]).map(<[u8]>::len)
-}
-
-/// `LD_PRELOAD=` and what is left of `old`; 0 when nothing is left.
+/// `LD_PRELOAD=` and what is left of `old`; 0 when we were all of it.
 fn without(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
     let mut n = NAME.len();
     text.get_mut(..n)?.copy_from_slice(NAME);
@@ -137,7 +133,7 @@ fn without(text: &mut [u8], old: &[u8], own: &[u8]) -> Option<usize> {
         n += e.len();
     }
     *text.get_mut(n)? = 0;
-    Some(if n == NAME.len() { 0 } else { n })
+    Some(if old == own { 0 } else { n })
 }
 
 type Memory<'a> = (&'a mut [MaybeUninit<*const c_char>], &'a mut [u8]);

@@ -1,9 +1,13 @@
 //! `porthole compare`: whether a command can tell that it runs hooked, and what that costs.
 
+mod leftovers;
 mod observed;
 mod outcome;
+mod output;
 mod report;
+mod stream;
 mod streams;
+mod tally;
 mod traced;
 
 use super::run::{DepthArg, Refused, agent, child, job, place::Place};
@@ -14,24 +18,31 @@ use crate::pipeline::{self, Options, Without};
 use child::Prepared;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
-use outcome::{Outcome, Verdict};
+use outcome::Outcome;
 use porthole_registration::share::Agent;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use streams::Streams;
+use streams::{Captured, Streams};
+use tally::{Tally, Verdict};
+
+/// Bare runs that must agree before a difference is believed.
+const ENOUGH: usize = 4;
 
 /// Run a command bare and hooked, and show every difference and what the hooks cost
 ///
 /// Both have the same input, working directory and environment. Compared are how the command ended, the bytes of its
 /// standard output and standard error, and what its first process held just before it ended: environment (as the last
 /// exec gave it), descriptors, limits, signal masks, capabilities, seccomp. Our entry in LD_PRELOAD is the only
-/// difference that is allowed, and it is named. What already differs between two bare runs is called unstable and is no
-/// difference of ours.
+/// difference that is allowed, and it is named. After a difference the command runs bare again, up to four times in
+/// all: what already differs between bare runs, line by line, is called unstable and is no difference of ours.
 ///
-/// Standard input is read to its end first, unless it is a terminal or another device; outputs go to temporary files.
-/// The first process is traced (ptrace) in both runs, so that it stops once before it ends; where that is not allowed,
-/// and for a command that traces itself, what it held is not compared, and that is said.
+/// Standard input is read to its end first (256 MiB at most), unless it is a terminal or another device; outputs go into
+/// pipes. Of an output that is very large the last lines are compared as one, and not shown. What the command leaves
+/// running is ended a second after each run.
+///
+/// The first process is traced (ptrace) in both runs, so that it stops once before it ends; where that is not allowed
+/// or would take away privileges of the command's file, what it held is not compared, and that is said.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -112,21 +123,33 @@ fn compare(args: &Args, state_dir: Option<&Path>) -> Result<Verdict, Ending> {
     // before any thread exists
     let signals = Signals::block(job::SIGNALS)?;
     let agent = agent::find()?.with_sites(Path::new("/"), args.depth.into());
-    let streams = Streams::spool()?;
-    let (mut bare, mut hooked) = (vec![], vec![]);
+    leftovers::adopt()?;
+    let streams = Streams::spool(&signals)?;
+    let mut tally = Tally::default();
     for _ in 0..args.runs {
-        bare.push(run_bare(&args.command, &streams, &signals)?);
-        hooked.push(run_hooked(&args.command, &streams, &signals, &agent, state_dir)?);
+        tally.bare(run_bare(&args.command, &streams, &signals)?);
+        tally.hooked(run_hooked(&args.command, &streams, &signals, &agent, state_dir)?);
     }
-    if bare.len() == 1 && !outcome::differing(&bare, &hooked).is_empty() {
-        bare.push(run_bare(&args.command, &streams, &signals)?);
+    while tally.bare_runs() < ENOUGH && tally.differs() {
+        tally.bare(run_bare(&args.command, &streams, &signals)?);
     }
-    Ok(Verdict::of(&bare, &hooked))
+    Ok(tally.verdict())
 }
 
 fn run_bare(command: &[OsString], streams: &Streams, signals: &Signals) -> Result<Outcome, Ending> {
-    let ended = traced::run(Prepared::bare(command)?, streams.open()?, signals)?;
-    finished(ended, streams)
+    one_run(Prepared::bare(command)?, streams, signals)
+}
+
+/// One run, until nothing is left of it.
+fn one_run(prepared: Prepared, streams: &Streams, signals: &Signals) -> Result<Outcome, Ending> {
+    let (captured, outputs) = Captured::start()?;
+    let ended = traced::run(prepared, (streams.input()?, outputs), signals)?;
+    let (left, interrupted) = leftovers::end(signals, ended.interrupted)?;
+    let outputs = captured.finish()?;
+    match interrupted {
+        Some(signal) => Err(Ending::Interrupted(signal)),
+        None => Ok(Outcome::new(ended, outputs, &left)),
+    }
 }
 
 fn run_hooked(
@@ -146,7 +169,7 @@ fn run_hooked(
     })?;
     place.wait_for_socket();
     let prepared = Prepared::new(command, &place.library());
-    let ended = prepared.and_then(|p| traced::run(p, streams.open()?, signals));
+    let outcome = prepared.map_err(Ending::from).and_then(|p| one_run(p, streams, signals));
     let survivors = place.survivors();
     let (status, _) = pipeline.stop_and_list();
     if let Ok((soft, hard)) = limit {
@@ -157,16 +180,9 @@ fn run_hooked(
         place.say_who_stays(survivors);
         place.leave();
     }
-    let mut outcome = finished(ended?, streams)?;
+    let mut outcome = outcome?;
     outcome.allow(&place.library().to_string_lossy());
     outcome.records = status.records_received;
     outcome.lost = status.records_lost.values().sum();
     Ok(outcome)
-}
-
-fn finished(ended: traced::Ended, streams: &Streams) -> Result<Outcome, Ending> {
-    match ended.interrupted {
-        Some(signal) => Err(Ending::Interrupted(signal)),
-        None => Ok(Outcome::new(ended, streams.outputs()?)),
-    }
 }

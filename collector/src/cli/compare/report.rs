@@ -1,6 +1,6 @@
 //! The verdict for people and for programs.
 
-use super::outcome::{Difference, Verdict};
+use super::tally::{Difference, Verdict};
 use crate::format::escape::escape;
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -18,15 +18,21 @@ pub fn text(verdict: &Verdict) -> String {
         n => _ = writeln!(text, "{}", crate::cli::summary::count(n as u64, "difference", "differences")),
     }
     for (name, difference) in &verdict.differences {
-        let (at, bare, hooked) = shown(difference);
-        let name = escape(name);
+        let (bare, hooked) = shown(difference);
+        let (name, at) = (escape(name), difference.line.map_or(String::new(), |line| format!(", line {line}")));
         let _ = writeln!(text, "  {name}{at}\n    bare    {}\n    hooked  {}", word(&bare), word(&hooked));
     }
     if !verdict.unstable.is_empty() {
-        let _ = writeln!(text, "unstable, differs between bare runs: {}", escape(&verdict.unstable.join(", ")));
+        let _ = writeln!(text, "unstable, differs between bare runs: {}", escape(&verdict.unstable.join("; ")));
     }
     if let Some(entry) = &verdict.allowed {
         let _ = writeln!(text, "allowed: {}", escape(entry));
+    }
+    if let Some(left) = &verdict.left {
+        let _ = writeln!(text, "left running, and ended after each run: {}", escape(left));
+    }
+    if verdict.records == 0 {
+        text += "nothing was recorded: the agent was not in it (a static program, one in Go, setuid, another architecture)\n";
     }
     if !verdict.seen {
         text += "not compared: what the first process held at its end; it could not be traced\n";
@@ -63,6 +69,7 @@ pub fn json(verdict: &Verdict, command: &[OsString]) -> String {
         "differences": differences,
         "unstable": verdict.unstable,
         "allowed": verdict.allowed,
+        "left_running": verdict.left,
         "runs": verdict.runs,
         "bare": bare,
         "hooked": hooked,
@@ -79,28 +86,26 @@ pub fn json(verdict: &Verdict, command: &[OsString]) -> String {
 }
 
 fn difference(name: &str, difference: &Difference) -> Value {
-    let (_, bare, hooked) = shown(difference);
-    json!({ "what": name, "bare": bare, "hooked": hooked })
+    let (bare, hooked) = shown(difference);
+    json!({ "what": name, "line": difference.line, "bare": bare, "hooked": hooked })
 }
 
-/// Where the values begin to differ, and the lines there; short values whole.
-fn shown(difference: &Difference) -> (String, Option<String>, Option<String>) {
-    let (Some(bare), Some(hooked)) = (&difference.bare, &difference.hooked) else {
-        return (String::new(), difference.bare.as_deref().map(cut), difference.hooked.as_deref().map(cut));
-    };
-    if !bare.contains('\n') && !hooked.contains('\n') {
-        return (String::new(), Some(cut(bare)), Some(cut(hooked)));
-    }
-    let line = bare.split('\n').zip(hooked.split('\n')).take_while(|(a, b)| a == b).count();
-    let at = |text: &str| text.split('\n').nth(line).map(cut);
-    (format!(", line {}", line + 1), at(bare), at(hooked))
+/// Both values, or as much of them as shows where they differ.
+fn shown(difference: &Difference) -> (Option<String>, Option<String>) {
+    let (bare, hooked) = (difference.bare.as_deref(), difference.hooked.as_deref());
+    let same = |(bare, hooked): (&str, &str)| bare.chars().zip(hooked.chars()).take_while(|(a, b)| a == b).count();
+    let from = bare.zip(hooked).map_or(0, same).saturating_sub(SHOWN / 2);
+    (bare.map(|text| cut(text, from)), hooked.map(|text| cut(text, from)))
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
-        None => text.to_owned(),
+/// What is shown of a text, about the character `from` and what follows it.
+fn cut(text: &str, from: usize) -> String {
+    if text.chars().nth(SHOWN).is_none() {
+        return text.to_owned();
     }
+    let part: String = text.chars().skip(from).take(SHOWN).collect();
+    let rest = if text.chars().nth(from + SHOWN).is_some() { "…" } else { "" };
+    format!("{}{part}{rest} ({} bytes)", if from > 0 { "…" } else { "" }, text.len())
 }
 
 fn word(value: &Option<String>) -> String {
@@ -120,11 +125,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_that_differs_is_shown() {
-        let of = |bare: &str, hooked: &str| Difference { bare: Some(bare.into()), hooked: Some(hooked.into()) };
-        let (at, bare, hooked) = shown(&of("a\nb\n", "a\nc\n"));
-        assert_eq!((at.as_str(), bare.as_deref(), hooked.as_deref()), (", line 2", Some("b"), Some("c")));
-        assert_eq!(shown(&of("exit 0", "exit 1")).2.as_deref(), Some("exit 1"));
-        assert_eq!(shown(&of("a", "a\nb")).2.as_deref(), Some("b"));
+    fn of_a_long_value_the_part_that_differs_is_shown() {
+        let of = |bare: &str, hooked: &str| {
+            shown(&Difference { line: None, bare: Some(bare.into()), hooked: Some(hooked.into()) })
+        };
+        assert_eq!(of("exit 0", "exit 1").1.as_deref(), Some("exit 1"));
+        let long = "é".repeat(1000);
+        let (bare, hooked) = of(&format!("{long}a{long}"), &format!("{long}b"));
+        let around = |c: char, n: usize| format!("…{}{c}{}", "é".repeat(SHOWN / 2), "é".repeat(n));
+        assert_eq!(bare, Some(around('a', SHOWN / 2 - 1) + "… (4001 bytes)"));
+        assert_eq!(hooked, Some(around('b', 0) + " (2001 bytes)"));
+        assert_eq!(cut(&long, 0), "é".repeat(SHOWN) + "… (2000 bytes)");
     }
 }

@@ -14,12 +14,9 @@ use crate::error::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::time::Instant;
-
-/// Signals that end a comparison when whoever runs it sends them.
-const INTERRUPTS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// How a run ended, and what it took.
 pub struct Ended {
@@ -45,14 +42,19 @@ impl Ended {
     }
 }
 
+/// Standard input, output and error of a command.
+pub type Stdio = (File, [PipeWriter; 2]);
+
 /// Starts the command with these streams and waits until it ends.
-pub fn run(prepared: Prepared, streams: [File; 3], signals: &Signals) -> Result<Ended, Refused> {
-    let [input, output, errors] = streams;
+pub fn run(prepared: Prepared, (input, [output, errors]): Stdio, signals: &Signals) -> Result<Ended, Refused> {
+    let trace = !prepared.gains_privilege();
     let started = Instant::now();
     let pid = prepared.start_as(&signals.before, |command| {
         command.stdin(input).stdout(output).stderr(errors);
-        // SAFETY: between fork and exec it makes one system call.
-        unsafe { command.pre_exec(traced) };
+        if trace {
+            // SAFETY: between fork and exec it makes one system call.
+            unsafe { command.pre_exec(traced) };
+        }
     })?;
     let mut watch = Watch { pid, started, first: true, environ: vec![], state: None, wall_ns: None };
     let mut interrupted = None;
@@ -62,9 +64,7 @@ pub fn run(prepared: Prepared, streams: [File; 3], signals: &Signals) -> Result<
             return Ok(Ended { status, wall_ns, cpu_ns, state: watch.state, interrupted });
         }
         let arrived = signals.wait()?;
-        if INTERRUPTS.contains(&arrived.signal) {
-            interrupted = Some(arrived.signal);
-        }
+        interrupted = arrived.interrupts().or(interrupted);
         // a terminal has told the whole process group itself
         if arrived.signal != Signal::SIGCHLD && !arrived.by_kernel {
             let _ = kill(pid, arrived.signal);
@@ -94,7 +94,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Handles all that has happened; the end, if that is among it.
+    /// Handles all that has happened; the end, if that is among it. Orphans that fell to us are taken in as well.
     fn collect(&mut self) -> Result<Option<(i32, u64)>, Error> {
         loop {
             let mut status = 0;
@@ -102,12 +102,13 @@ impl Watch {
             let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
             let how = libc::WNOHANG | libc::__WALL;
             // SAFETY: both pointers lead to variables that live during the call.
-            match unsafe { libc::wait4(self.pid.as_raw(), &raw mut status, how, &raw mut usage) } {
+            match unsafe { libc::wait4(-1, &raw mut status, how, &raw mut usage) } {
                 0 => return Ok(None),
                 -1 => match io::Error::last_os_error() {
                     e if e.kind() == io::ErrorKind::Interrupted => {}
                     e => return Err(Error::new(format!("cannot wait for the command: {e}"))),
                 },
+                pid if pid != self.pid.as_raw() => {}
                 _ if libc::WIFSTOPPED(status) => self.stopped(status),
                 _ if libc::WIFCONTINUED(status) => {}
                 _ => return Ok(Some((status, nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime)))),

@@ -10,10 +10,11 @@ use crate::cli::inherited;
 use crate::error::Error;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -46,6 +47,12 @@ impl Prepared {
         let mut prepared = Prepared::new(command, Path::new(""))?;
         prepared.envp = Strings::new(strings(environment()));
         Ok(prepared)
+    }
+
+    /// Whether its file gives it privileges that we lack, which it would not get if we traced it.
+    pub fn gains_privilege(&self) -> bool {
+        let file = target::file(&self.name).filter(|_| !geteuid().is_root());
+        file.is_some_and(|f| f.metadata().is_ok_and(|m| m.mode() & 0o6000 != 0) || has_capabilities(&f))
     }
 
     /// Starts it with this signal mask.
@@ -100,6 +107,13 @@ impl Prepared {
     }
 }
 
+fn has_capabilities(file: &Path) -> bool {
+    let Ok(file) = CString::new(file.as_os_str().as_bytes()) else { return false };
+    let (name, nowhere) = (c"security.capability", std::ptr::null_mut());
+    // SAFETY: two strings with a NUL at their end; only the length is asked for, so nothing is written.
+    unsafe { libc::getxattr(file.as_ptr(), name.as_ptr(), nowhere, 0) > 0 }
+}
+
 /// Gives a signal its default disposition; Rust's runtime ignores SIGPIPE and handles SIGSEGV and SIGBUS.
 pub fn make_default(signal: Signal) {
     // SAFETY: the default disposition needs no function, and no handler of this program relies on being called.
@@ -149,11 +163,10 @@ fn preloaded(environment: Vec<Vec<u8>>, agent: &Path) -> Vec<CString> {
     let agent = agent.as_os_str().as_bytes();
     let mut found = false;
     let merge = |mut entry: Vec<u8>| {
-        if let Some(others) = entry.strip_prefix(VARIABLE) {
+        if entry.starts_with(VARIABLE) {
             found = true;
-            if !others.is_empty() {
-                entry.push(b':');
-            }
+            // also behind nothing: the variable was there, and still is when our entry is taken out
+            entry.push(b':');
             entry.extend_from_slice(agent);
         }
         entry
@@ -183,7 +196,7 @@ mod tests {
     fn the_agent_comes_last_and_nothing_else_changes() {
         assert_eq!(merged(&["B=1", "A=2", "odd"]), ["B=1", "A=2", "odd", "LD_PRELOAD=/p/l.so"]);
         assert_eq!(merged(&["LD_PRELOAD=/x.so /y.so", "A="]), ["LD_PRELOAD=/x.so /y.so:/p/l.so", "A="]);
-        assert_eq!(merged(&["LD_PRELOAD="]), ["LD_PRELOAD=/p/l.so"]);
+        assert_eq!(merged(&["LD_PRELOAD="]), ["LD_PRELOAD=:/p/l.so"]);
         assert_eq!(merged(&[]), ["LD_PRELOAD=/p/l.so"]);
     }
 

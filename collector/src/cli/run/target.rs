@@ -16,9 +16,14 @@ const MACHINE: usize = 18;
 /// Whether `name`, as a shell would find it, is a program for another kind of machine than this one.
 pub fn is_foreign(name: &OsStr) -> bool {
     let Some(ours) = identity(Path::new("/proc/self/exe")) else { return false };
-    let Some(path) = find(name, std::env::var_os("PATH").as_deref()) else { return false };
+    let Some(path) = file(name) else { return false };
     let program = interpreter(&path).unwrap_or(path);
     identity(&program).is_some_and(|theirs| theirs != ours)
+}
+
+/// The file of the command `name`.
+pub fn file(name: &OsStr) -> Option<PathBuf> {
+    find(name, std::env::var_os("PATH").as_deref())
 }
 
 /// As execvp searches.
