@@ -77,6 +77,24 @@ fn sigterm_and_sigint_end_it_with_a_summary() {
 }
 
 #[test]
+fn doctor_finds_the_collector_or_says_what_to_do() {
+    let scratch = Scratch::new();
+    let look = || {
+        let output = run(&mut porthole(scratch.path(), &["doctor", "--format", "json"]));
+        let findings = json(&out(&output));
+        let of = |what: &str| findings.as_array().unwrap().iter().find(|f| f["what"] == what).cloned().unwrap();
+        (output.status.success(), of("collector"))
+    };
+    let (fine, without) = look();
+    assert!(!fine && without["verdict"] == "fail", "{without}");
+    assert!(without["advice"].as_str().unwrap().contains("porthole collector"), "{without}");
+    let _collector = Collector::start(scratch.path(), &[]);
+    assert_eq!(look().1["verdict"], "ok");
+    let text = out(&run(&mut porthole(scratch.path(), &["doctor"])));
+    assert!(text.contains("kernel") && text.contains("losses       none of 0 records"), "{text}");
+}
+
+#[test]
 fn monitors_find_health_versions_and_metrics_on_a_port_and_no_events() {
     let scratch = Scratch::new();
     // a port that is free now: this test's own

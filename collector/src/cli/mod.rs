@@ -6,6 +6,7 @@
 mod collector;
 mod compare;
 mod containers;
+mod doctor;
 mod events;
 pub mod inherited;
 mod printer;
@@ -40,6 +41,7 @@ enum Verb {
     Events(events::Args),
     Containers(containers::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
 }
 
 /// The form of a listing.
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Verb::Events(args) => events::main(args, state_dir()),
         Verb::Containers(args) => containers::main(args, state_dir()),
         Verb::Status(args) => status::main(args, state_dir()),
+        Verb::Doctor(args) => doctor::main(args, state_dir()),
     };
     match done {
         Ok(()) | Err(Stop::Unread) => ExitCode::SUCCESS,
