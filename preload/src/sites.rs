@@ -85,6 +85,9 @@ pub fn note(build_id: &[u8], base: usize, end: usize) {
     });
 }
 
+/// A site that is a call begins with it.
+const CALL: u8 = 0xe8;
+
 /// The host's table: build-id, coverage, and the addresses as bytes, of each object.
 fn for_each_object(mut each: impl FnMut(&'static [u8], u32, &'static [u8])) {
     let table = control::bytes(OFFSET);
@@ -145,11 +148,18 @@ fn patch_object(base: usize, end: usize, addresses: &[u8], used: usize) -> Optio
         // SAFETY: inside the object's executable segment.
         let (before, bytes) = unsafe { (*((at - 8) as *const [u8; 8]), *(at as *const [u8; LENGTH])) };
         let site = SITES.get(used + count)?;
-        let (number, current_directory) = number_of(before, bytes)?;
-        site.back.store(at + LENGTH, Relaxed);
-        site.number.store(number, Relaxed);
-        site.current_directory.store(current_directory, Relaxed);
-        i32::try_from(distance(used + count, at)).ok()?;
+        if let [CALL, a, b, c, d, ..] = bytes {
+            let called = (at + 5).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]) as isize);
+            if !(base..end).contains(&called) || !entry::calls(called) {
+                return None;
+            }
+        } else {
+            let (number, current_directory) = number_of(before, bytes)?;
+            site.back.store(at + LENGTH, Relaxed);
+            site.number.store(number, Relaxed);
+            site.current_directory.store(current_directory, Relaxed);
+        }
+        distance(used + count, at, bytes[0])?;
         (low, high, count) = (low.min(at), high.max(at), count + 1);
     }
     if count == 0 {
@@ -162,12 +172,15 @@ fn patch_object(base: usize, end: usize, addresses: &[u8], used: usize) -> Optio
         return None;
     }
     for (n, at) in each_address(base, addresses).enumerate() {
-        let [a, b, c, d] = (distance(used + n, at) as i32).to_le_bytes();
         // SAFETY: writable now, and nobody else writes code. One store: a signal finds the old bytes or the new.
         unsafe {
-            let last = *((at + LENGTH) as *const u8);
-            // jmp stub; a two-byte nop, which is never reached
-            let bytes = [0xe9, a, b, c, d, 0x66, 0x90, last];
+            let mut bytes = *(at as *const [u8; LENGTH + 1]);
+            let Some([a, b, c, d]) = distance(used + n, at, bytes[0]).map(i32::to_le_bytes) else { continue };
+            bytes = match bytes {
+                [CALL, _, _, _, _, e, f, g] => [CALL, a, b, c, d, e, f, g],
+                // jmp stub; a two-byte nop, which is never reached
+                [.., last] => [0xe9, a, b, c, d, 0x66, 0x90, last],
+            };
             (at as *mut u64).write_unaligned(u64::from_le_bytes(bytes));
         }
     }
@@ -175,9 +188,10 @@ fn patch_object(base: usize, end: usize, addresses: &[u8], used: usize) -> Optio
     Some(count)
 }
 
-/// How far a jump at `at` has to go to stub `n`.
-fn distance(n: usize, at: usize) -> isize {
-    (entry::stub(n) as isize).wrapping_sub(at as isize + 5)
+/// How far a site at `at` has to go: to stub `n`, or where it is a call.
+fn distance(n: usize, at: usize, first: u8) -> Option<i32> {
+    let to = if first == CALL { entry::cancellable as *const () as usize } else { entry::stub(n) };
+    i32::try_from(to.wrapping_sub(at + 5) as isize).ok()
 }
 
 /// The system call of a site, and whether it sets the directory to the current one, if its bytes are what a site has.

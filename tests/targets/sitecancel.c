@@ -29,7 +29,7 @@ static int waits_in_open(int pid, int tid) {
     if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
         exit(3);
     close(fd);
-    return !strncmp(text, "257 ", 4) && strstr(text, "0xffffff9c");
+    return !strncmp(text, "257 ", 4) && strstr(text, "ffffff9c");
 }
 
 static void *wait_in_open(void *place) {

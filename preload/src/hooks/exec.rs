@@ -143,8 +143,8 @@ impl Request {
     pub fn run(&self) -> c_int {
         let searching = matches!(self.call, Call::Execvp | Call::Execvpe | Call::Execlp);
         let of_descriptor = self.path.is_null() && self.call == Call::Fexecve;
-        // At depth `sites` the C library's own call is seen; that of execveat is none.
-        let site = sites::tells_exec() && !matches!(self.way, Way::Kernel | Way::At(_));
+        // At depth `sites` the C library's own call is seen; those of execveat and fexecve are none.
+        let site = sites::tells_exec() && !matches!(self.way, Way::Kernel | Way::At(_) | Way::Descriptor(_));
         if site || !of_descriptor && self.path.is_null() || !readable(self.path, self.argv, self.envp) {
             return self.perform(self.envp);
         }

@@ -10,6 +10,7 @@
 use super::{PLACES, SITES};
 use crate::hooks;
 use crate::sys::nr;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes of a stub.
 const STUB: usize = 16;
@@ -89,6 +90,42 @@ unsafe extern "C" fn enter() {
         "4:",
         "mov rdi, rax",
         "mov rsi, rsp",
+        "call {tell}",
+        "pop rax",
+        "pop rdi",
+        "pop rsi",
+        "pop rdx",
+        "pop r10",
+        "pop r8",
+        "pop r9",
+        "mov r11, [rbp + 8]",
+        "lea rcx, [rbp + 144]",
+        "mov rbp, [rbp]",
+        ".cfi_def_cfa rcx, 0",
+        ".cfi_restore rbp",
+        ".cfi_escape 0x16, 0x10, 2, 0x7b, 0", // the caller goes on at r11
+        "mov rsp, rcx",
+        ".cfi_def_cfa rsp, 0",
+        "jmp r11",
+        ".cfi_endproc",
+        execve = const nr::EXECVE,
+        execveat = const nr::EXECVEAT,
+        made = sym made,
+        execute = sym execute,
+        tell = sym tell,
+    )
+}
+
+/// Calls the function in `rcx` as it is written in Rust: on an aligned stack, with the vector registers kept.
+#[unsafe(naked)]
+unsafe extern "C" fn tell() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
         "pushfq", // string instructions may go down: a system call does not mind, compiled code does
         "cld",
         "and rsp, -16",
@@ -126,33 +163,14 @@ unsafe extern "C" fn enter() {
         "movaps xmm13, [rsp + 208]",
         "movaps xmm14, [rsp + 224]",
         "movaps xmm15, [rsp + 240]",
-        "lea rsp, [rbp - 72]",
-        "pop rcx",
-        "test ch, 4",
+        "test byte ptr [rbp - 7], 4",
         "je 5f",
         "std",
         "5:",
-        "pop rax",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop r10",
-        "pop r8",
-        "pop r9",
-        "mov r11, [rbp + 8]",
-        "lea rcx, [rbp + 144]",
-        "mov rbp, [rbp]",
-        ".cfi_def_cfa rcx, 0",
-        ".cfi_restore rbp",
-        ".cfi_escape 0x16, 0x10, 2, 0x7b, 0", // the caller goes on at r11
-        "mov rsp, rcx",
-        ".cfi_def_cfa rsp, 0",
-        "jmp r11",
+        "leave",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
         ".cfi_endproc",
-        execve = const nr::EXECVE,
-        execveat = const nr::EXECVEAT,
-        made = sym made,
-        execute = sym execute,
     )
 }
 
@@ -165,4 +183,58 @@ unsafe extern "C" fn made(number: usize, frame: &Frame) {
 /// An exec, which is recorded before and may need another environment: made here.
 unsafe extern "C" fn execute(number: usize, frame: &mut Frame) {
     frame.result = hooks::exec_at_site(number, &frame.arguments);
+}
+
+/// The C library's function for all calls at which a thread can be cancelled, where it has one.
+#[unsafe(link_section = ".data")]
+static CALLED: AtomicUsize = AtomicUsize::new(0);
+
+/// Remembers that function. There is one: false for another.
+pub fn calls(function: usize) -> bool {
+    let known = CALLED.load(Relaxed);
+    CALLED.store(function, Relaxed);
+    known == 0 || known == function
+}
+
+/// What is called in its place, for the numbers that are watched: a function between the caller and it. A thread may be
+/// cancelled in there and is unwound through us, as through a hook.
+#[unsafe(naked)]
+pub unsafe extern "C" fn cancellable() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset rbp, -16",
+        "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        "push r9", // a `Frame`, from its end
+        "push r8",
+        "push rcx",
+        "push rdx",
+        "push rsi",
+        "push rdi",
+        "push rax",
+        "push [rbp + 16]", // the number
+        "call [rip + {function}]",
+        "pop rdi",
+        "mov [rsp], rax",
+        "mov rsi, rsp",
+        "lea rcx, [rip + {returned}]",
+        "call {tell}",
+        "pop rax",
+        "leave",
+        ".cfi_def_cfa rsp, 8",
+        "ret",
+        ".cfi_endproc",
+        function = sym CALLED,
+        returned = sym returned,
+        tell = sym tell,
+    )
+}
+
+/// The C library's function has returned: -1 and `errno`, or what the kernel gave.
+unsafe extern "C" fn returned(number: usize, frame: &Frame) {
+    let result = if frame.result == -1 { hooks::failure() as isize } else { frame.result };
+    // SAFETY: what the kernel was given and has answered.
+    unsafe { hooks::made(number, &frame.arguments, result) };
 }

@@ -4,6 +4,7 @@
 //! never correctness: the agent's hooks tell what the table does not cover.
 
 mod cache;
+mod cancellable;
 mod elf;
 mod sweep;
 
@@ -33,6 +34,8 @@ const LIMIT: u64 = 16 * 1024 * 1024;
 const STUBS: usize = 40;
 /// System calls that execute: execve, execveat.
 const EXECS: [u32; 2] = [59, 322];
+/// Functions whose hook tells, also where sites are patched.
+const TOLD_BY_NAME: [&str; 2] = ["execveat", "fexecve"];
 /// Where distributions put libraries.
 const DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "lib"];
@@ -84,14 +87,18 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     let object = Object::parse(bytes)?;
     let build_id = object.build_id()?;
     let functions = object.functions()?;
-    let sweep = Sweep::over(object.code()?, functions.iter().map(|f| f.at));
+    let code = object.code()?;
+    let sweep = Sweep::over(code, functions.iter().map(|f| f.at));
     let executes = functions.iter().any(|f| f.name == "execve");
-    // Each page that is patched costs. The hook of `execveat` tells, and the loader executes only as a command.
+    // Each page that is patched costs. What the library does not call itself is told by its hook, and the loader
+    // executes only as a command.
     let left_out = |call: &Call| {
-        let aside = functions.iter().filter(|f| f.name == "execveat").any(|f| f.contains(call.at));
+        let aside = functions.iter().filter(|f| TOLD_BY_NAME.contains(&f.name)).any(|f| f.contains(call.at));
         aside || !executes && call.number.is_some_and(|n| EXECS.contains(&n))
     };
-    let sites = sweep.calls().filter(|call| !left_out(call)).filter_map(|call| call.site);
+    let cancellable = cancellable::calls(code, &sweep.nears, &functions);
+    let calls: Vec<Call> = sweep.calls.into_iter().chain(cancellable).filter(|call| !left_out(call)).collect();
+    let sites = calls.iter().filter_map(|call| call.site);
     let sites: Vec<u32> = sites.map(u32::try_from).collect::<Result<_, _>>().ok()?;
     if sites.is_empty() || sites.len() > SITES {
         return None;
@@ -100,18 +107,16 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     let covered = |main: &[&str], others: &[&str]| {
         let named = |names: &[&str]| functions.iter().filter(|f| names.contains(&f.name)).collect::<Vec<_>>();
         let (main, others) = (named(main), named(others));
-        let all_sites =
-            |f: &&elf::Function| sweep.calls().filter(|call| f.contains(call.at)).all(|call| call.is_harmless());
-        let has_one =
-            |f: &&elf::Function| sweep.calls().filter(|call| f.contains(call.at)).any(|call| call.site.is_some());
+        let all_sites = |f: &&elf::Function| calls.iter().filter(|call| f.contains(call.at)).all(Call::is_harmless);
+        let has_one = |f: &&elf::Function| calls.iter().any(|call| f.contains(call.at) && call.site.is_some());
         let whole = !main.is_empty() && main.iter().all(has_one) && main.iter().chain(&others).all(all_sites);
         (!main.is_empty(), whole)
     };
     let (opens, open) = covered(&["open", "open64", "openat", "openat64"], &["creat", "creat64"]);
     let (connects, connect) = covered(&["connect"], &[]);
-    let (_, exec) = covered(&["execve"], &["fexecve"]);
+    let (_, exec) = covered(&["execve"], &[]);
     // What opens inside may call `open`, too.
-    let inside = open && sweep.every_known_call_is_a_site();
+    let inside = open && calls.iter().all(|call| call.number.is_none() || call.is_harmless());
     let flag = |set: bool, bit: u32| if set { bit } else { 0 };
     let coverage = flag(open, coverage::OPEN)
         | flag(connect, coverage::CONNECT)

@@ -1,5 +1,6 @@
 //! Decodes a library's code from its first to its last byte and notes system calls and the targets of jumps.
 
+use super::cancellable::{Near, Pushed};
 use super::elf::Code;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use porthole_common::sites::{CALLS, LENGTH};
@@ -9,12 +10,13 @@ const BACK: usize = 12;
 /// `mov eax, number; mov rsi, rdi`, the eight bytes before a site that begins with `mov edi, AT_FDCWD`.
 const BEFORE: u64 = 8;
 
-/// One system call instruction.
+/// One system call instruction, or a call of the function that holds it for many ([`super::cancellable`]).
+#[derive(Debug)]
 pub struct Call {
     pub at: u64,
     /// Its number, if that is a constant.
     pub number: Option<u32>,
-    /// Where the site begins whose end it is.
+    /// Where the site begins.
     pub site: Option<u64>,
 }
 
@@ -25,8 +27,13 @@ impl Call {
     }
 }
 
-/// All system call instructions.
-pub struct Sweep(Vec<Call>);
+/// What a library's code does.
+pub struct Sweep {
+    /// All system call instructions, by address.
+    pub calls: Vec<Call>,
+    /// All calls of functions of its own, by address.
+    pub nears: Vec<Near>,
+}
 
 impl Sweep {
     /// Decodes `code`. At each of `starts`, where functions begin, an instruction begins whatever lies before it.
@@ -34,9 +41,10 @@ impl Sweep {
         let mut starts: Vec<u64> = starts.collect();
         starts.sort_unstable();
         starts.dedup();
-        let (mut calls, mut targets) = (Vec::new(), starts.clone());
+        let (mut calls, mut nears, mut targets) = (Vec::new(), Vec::new(), starts.clone());
         let mut starts = starts.into_iter().peekable();
         let mut last = [Instruction::default(); BACK];
+        let mut pushed = Pushed::default();
         let mut n = 0;
         let mut decoder = Decoder::with_ip(64, code.bytes, code.at, DecoderOptions::NONE);
         let mut instruction = Instruction::default();
@@ -51,6 +59,10 @@ impl Sweep {
                 decoder.set_ip(start);
                 continue;
             }
+            if instruction.mnemonic() == Mnemonic::Call && instruction.op0_kind() == OpKind::NearBranch64 {
+                nears.push(pushed.call(&instruction));
+            }
+            pushed.pass(&instruction);
             if instruction.op0_kind() == OpKind::NearBranch64 {
                 targets.push(instruction.near_branch_target());
             }
@@ -64,27 +76,23 @@ impl Sweep {
             n += 1;
         }
         targets.sort_unstable();
+        let jumped_into = |first: u64, end: u64| {
+            targets.get(targets.partition_point(|target| *target < first)).is_some_and(|target| *target < end)
+        };
         for call in &mut calls {
             let Some(site) = call.site else { continue };
-            let end = call.at + 2;
             // With the number behind another instruction, nothing may jump between the two either.
             let first = if byte(code, site) == Some(0xb8) { site + 1 } else { site - BEFORE + 1 };
-            let next = targets.get(targets.partition_point(|target| *target < first));
-            if next.is_some_and(|target| *target < end) {
+            if jumped_into(first, call.at + 2) {
                 call.site = None;
             }
         }
-        Sweep(calls)
-    }
-
-    /// The calls, by address.
-    pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.0.iter()
-    }
-
-    /// Whether no call with a constant number that the table is about has been left out.
-    pub fn every_known_call_is_a_site(&self) -> bool {
-        self.0.iter().all(|call| call.number.is_none() || call.is_harmless())
+        for near in &mut nears {
+            if near.number.is_some_and(|(_, pushed)| jumped_into(pushed + 1, near.at + 1)) {
+                near.number = None;
+            }
+        }
+        Sweep { calls, nears }
     }
 }
 
@@ -92,7 +100,7 @@ fn byte(code: Code<'_>, at: u64) -> Option<u8> {
     bytes::<1>(code, at).map(|[b]| b)
 }
 
-fn bytes<const N: usize>(code: Code<'_>, at: u64) -> Option<[u8; N]> {
+pub fn bytes<const N: usize>(code: Code<'_>, at: u64) -> Option<[u8; N]> {
     code.bytes.get(usize::try_from(at.checked_sub(code.at)?).ok()?..)?.first_chunk().copied()
 }
 

@@ -79,7 +79,8 @@ fn a_site_is_one_only_where_nothing_jumps_into_it() {
     let sites = |tail: &[u8]| {
         let bytes = [&nops[..], &site, tail].concat();
         Sweep::over(elf::Code { at: 0x1000, bytes: &bytes }, std::iter::empty())
-            .calls()
+            .calls
+            .iter()
             .filter_map(|c| c.site)
             .collect::<Vec<_>>()
     };
