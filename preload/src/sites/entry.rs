@@ -191,9 +191,11 @@ static CALLED: AtomicUsize = AtomicUsize::new(0);
 
 /// Remembers that function. There is one: false for another.
 pub fn calls(function: usize) -> bool {
-    let known = CALLED.load(Relaxed);
-    CALLED.store(function, Relaxed);
-    known == 0 || known == function
+    match CALLED.load(Relaxed) {
+        0 => CALLED.store(function, Relaxed),
+        known => return known == function,
+    }
+    true
 }
 
 /// What is called in its place, for the numbers that are watched: a function between the caller and it. A thread may be

@@ -107,3 +107,38 @@ fn what_was_found_is_kept_by_the_whole_contents_in_a_directory_of_ones_own() {
     assert!(Cache::below(&state).is_none(), "someone else can write it");
     fs::remove_dir_all(&state).unwrap();
 }
+
+/// Code as glibc 2.41's: `read`, `write` and `connect` call the function at the start, each for its number. Gives the
+/// numbers of what calls it, and whether each is a site.
+fn cancellable(connect: &[u8], behind: &[u8]) -> Vec<(Option<u32>, bool)> {
+    let mut code = vec![0x90; 16];
+    let mut functions = Vec::new();
+    let (read, write) = ([0x6a, 0], [0x6a, 1]);
+    for (name, before) in [("read", &read[..]), ("write", &write), ("connect", connect)] {
+        let at = code.len();
+        code.extend(before);
+        let distance = -(code.len() as i32 + 5);
+        code.push(0xe8);
+        code.extend(distance.to_le_bytes());
+        code.extend(behind);
+        code.extend([0x48, 0x83, 0xc4, 0x18, 0xc3, 0x90, 0x90, 0x90]); // add rsp, 24; ret
+        functions.push(elf::Function { name, at: at as u64, size: (code.len() - at) as u64 });
+    }
+    let code = elf::Code { at: 0, bytes: &code };
+    let sweep = Sweep::over(code, functions.iter().map(|f| f.at));
+    let calls = cancellable::calls(code, &sweep.nears, &functions);
+    calls.iter().map(|call| (call.number, call.site.is_some())).collect()
+}
+
+#[test]
+fn a_call_of_the_function_of_all_cancellable_calls_is_a_site_where_its_number_is_watched() {
+    let (read, write) = ((Some(0), false), (Some(1), false));
+    assert_eq!(cancellable(&[0x6a, 42], &[]), [read, write, (Some(42), true)]);
+    assert_eq!(cancellable(&[0x6a, 42, 0x31, 0xc9], &[]), [read, write, (Some(42), true)], "xor ecx, ecx between");
+    assert_eq!(cancellable(&[0x6a, 42], &[0x5a]), [read, write, (Some(42), true)], "pop rdx behind");
+    assert_eq!(cancellable(&[0x6a, 43], &[]), [], "connect is not called so");
+    assert_eq!(cancellable(&[0x6a, 42, 0x50], &[]), [], "push rax: the number is not on top");
+    assert_eq!(cancellable(&[0x6a, 42, 0x89, 0x04, 0x24], &[]), [], "mov [rsp], eax: nor is it what it was");
+    assert_eq!(cancellable(&[0xeb, 0x02, 0x6a, 42], &[]), [], "a jump past the number");
+    assert_eq!(cancellable(&[0x6a, 42], &[0xf7, 0xd8]), [], "neg eax behind: the result is not the caller's");
+}
