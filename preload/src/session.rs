@@ -196,6 +196,7 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
     let spare = spare.saturating_sub(kept_bytes + kept * bin_len(0));
     let execfn = name.map_or(&[][..], |n| start::executed_bytes(n, HELLO_PATH.min(spare / 2)));
     let [uid, euid, _] = sys::getres(sys::nr::GETRESUID);
+    crate::exec::started_as(uid);
     let [gid, egid, _] = sys::getres(sys::nr::GETRESGID);
     let ppid = sys::getppid();
     let mut cwd = [0u8; HELLO_PATH];
@@ -215,7 +216,7 @@ fn write_hello<'a>(room: &'a mut [u8], ring: &[u8], pid: u32, flags: u32, parent
         libc: libc() as u8,
         depth: if sites::tells_exec() { 2 } else { 1 },
         clock: clock::current(),
-        flags,
+        flags: flags | if next::bypasses_libc() { hello_flags::GO } else { 0 },
         time: clock::now(),
         execfn,
         cwd: if cwd.len() <= spare.saturating_sub(execfn.len()) { cwd } else { &[] },

@@ -13,7 +13,7 @@ use crate::{control, next, sys};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 use porthole_common::sites::{BUILD_ID, CALLS, LENGTH, OBJECT_HEAD, OBJECTS, OFFSET, coverage};
 
-pub use environment::hide;
+pub use environment::{hide, take_out};
 
 /// One patched instruction. The stubs know the layout.
 #[repr(C)]

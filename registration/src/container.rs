@@ -137,8 +137,8 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// Bounding set, `CAP_…`.
     pub capabilities: Vec<String>,
-    /// What the executable is, from a look into the root file system: `dynamic`, `static`, `script`,
-    /// `other-architecture`, `unknown`.
+    /// What the executable is, from a look into the root file system: `dynamic`, `static`, `script`, `setuid`, `asan`,
+    /// `word-size`, `other-architecture`, `unknown`.
     pub target: String,
 }
 

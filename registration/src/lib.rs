@@ -22,6 +22,7 @@
 pub mod clock;
 pub mod container;
 pub mod edits;
+pub mod elf;
 pub mod error;
 pub mod file;
 pub mod layout;

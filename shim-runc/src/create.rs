@@ -1,5 +1,6 @@
 //! `create`, `run`, `restore`: the agent goes into the container, and the container into the registry.
 
+use crate::elf::Target;
 use crate::plan::dev::Root;
 use crate::plan::{self, Plan, Share};
 use crate::runtime::Runtime;
@@ -79,10 +80,10 @@ fn register(
     claim: &Claim,
     bundle: Bundle,
 ) -> Result<Vec<String>, Vec<String>> {
-    let mut container = describe(request, &bundle);
+    let (mut container, target) = describe(request, &bundle);
     let mut messages = Vec::new();
     let config = bundle.config.clone();
-    match inject(settings, claim.dir(), bundle, &container, &mut messages) {
+    match inject(settings, claim.dir(), bundle, &container, target, &mut messages) {
         Ok((library, mount_point)) => {
             container.injection = Injection::Preload { library };
             if mount_point == MOUNT_ROOT && root(&container.rootfs) == Root::Free {
@@ -106,12 +107,13 @@ fn register(
     Ok(messages)
 }
 
-fn describe(request: &Request<'_>, bundle: &Bundle) -> Container {
+fn describe(request: &Request<'_>, bundle: &Bundle) -> (Container, Target) {
     let mut container = engine::describe(request.id, &bundle.path.to_string_lossy(), &bundle.spec);
     let rootfs = bundle.path.join(bundle.spec.pointer("/root/path").and_then(Value::as_str).unwrap_or_default());
     let rootfs = fs::canonicalize(&rootfs).unwrap_or(rootfs);
     let env = bundle.spec.get("process").into_iter().flat_map(engine::environment);
-    container.process.target = elf::target(&rootfs, &container.mounts, &container.process, env).into();
+    let target = elf::target(&rootfs, &container.mounts, &container.process, env);
+    container.process.target = target.name.into();
     container.overlay = overlay::at(&rootfs);
     container.rootfs = rootfs.to_string_lossy().into_owned();
     container.created_ns = registry::now_ns();
@@ -121,7 +123,7 @@ fn describe(request: &Request<'_>, bundle: &Bundle) -> Container {
     // This process becomes the runtime.
     container.runtime_pid = std::process::id();
     container.runtime_start = life::start_time(container.runtime_pid);
-    container
+    (container, target)
 }
 
 /// Makes the share and edits the bundle. On failure the bundle is untouched; the share may be there in part.
@@ -130,11 +132,11 @@ fn inject(
     dir: &ContainerDir,
     bundle: Bundle,
     container: &Container,
+    target: Target,
     messages: &mut Vec<String>,
 ) -> Result<(String, &'static str), String> {
     let (mnt, rings) = (dir.mnt(), dir.rings());
     let share = Share { mnt: &mnt, rings: &rings };
-    let target = &container.process.target;
     let plan = plan::plan(bundle.spec, share, target, || root(&container.rootfs));
     let (spec, mount_point, library) = match plan {
         Plan::Inject { spec, mount_point, library } => (spec, mount_point, library),

@@ -5,37 +5,28 @@
 
 use crate::plan::dev::{clean, covers};
 use porthole_registration::container::{Mount, Process};
+use porthole_registration::elf::{Program, look};
 use porthole_registration::file::open_within;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Loads libraries through a loader of this machine's kind.
-pub const DYNAMIC: &str = "dynamic";
-/// Has no loader.
-pub const STATIC: &str = "static";
-/// Begins with `#!`.
-pub const SCRIPT: &str = "script";
-/// For another machine, or of another word size.
-pub const OTHER_ARCHITECTURE: &str = "other-architecture";
-/// Not found, not readable, or nothing of the above.
-pub const UNKNOWN: &str = "unknown";
+/// What the first program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its name in `container.json`.
+    pub name: &'static str,
+    /// Why the agent must not be preloaded.
+    pub objection: Option<&'static str>,
+}
 
-const PT_INTERP: u32 = 3;
+/// Not found, not readable, or nothing that can be started.
+const UNKNOWN: Target = Target { name: "unknown", objection: None };
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-#[cfg(target_arch = "x86_64")]
-const MACHINE: u16 = 62;
-#[cfg(target_arch = "aarch64")]
-const MACHINE: u16 = 183;
 
 /// Looks at the program that `process` starts in the root file system `root`, over which `mounts` are mounted.
 /// `env` is its environment.
-pub fn target<'a>(
-    root: &Path,
-    mounts: &[Mount],
-    process: &Process,
-    env: impl Iterator<Item = &'a str>,
-) -> &'static str {
+pub fn target<'a>(root: &Path, mounts: &[Mount], process: &Process, env: impl Iterator<Item = &'a str>) -> Target {
     let Some(name) = process.args.first().filter(|name| !name.is_empty()) else { return UNKNOWN };
     let places: Vec<String> = if name.contains('/') {
         vec![absolute(&process.cwd, name)]
@@ -45,14 +36,20 @@ pub fn target<'a>(
     };
     let view = View { root, mounts };
     let Some(file) = places.iter().find_map(|place| view.open(place)) else { return UNKNOWN };
-    match kind(&file) {
-        Kind::Elf(kind) => kind,
-        // A foreign interpreter is foreign; beyond that a script is a script.
-        Kind::Script(interpreter) => match view.open(&interpreter).map(|file| kind(&file)) {
-            Some(Kind::Elf(OTHER_ARCHITECTURE)) => OTHER_ARCHITECTURE,
-            _ => SCRIPT,
-        },
-    }
+    let program = look(&file);
+    let Program::Script(interpreter) = &program else { return judge(&file, &program, process) };
+    // An interpreter that must not be preloaded counts; beyond that a script is a script.
+    let interpreter = view.open(&clean(&String::from_utf8_lossy(interpreter)));
+    let by = interpreter.map(|file| judge(&file, &look(&file), process)).filter(|t| t.objection.is_some());
+    by.unwrap_or(Target { name: "script", objection: None })
+}
+
+fn judge(file: &File, program: &Program, process: &Process) -> Target {
+    const S_ISUID: u32 = 0o4000;
+    let other = |m: std::fs::Metadata| m.mode() & S_ISUID != 0 && m.uid() != process.uid;
+    let secure = !process.no_new_privileges && file.metadata().is_ok_and(other);
+    let name = if secure && *program == Program::Dynamic { "setuid" } else { program.name() };
+    Target { name, objection: program.objection() }
 }
 
 fn absolute(cwd: &str, path: &str) -> String {
@@ -93,54 +90,14 @@ impl View<'_> {
     }
 }
 
-enum Kind {
-    Elf(&'static str),
-    /// Path of the interpreter.
-    Script(String),
-}
-
-fn kind(file: &File) -> Kind {
-    let mut head = [0u8; 4096];
-    let read = file.read_at(&mut head, 0).unwrap_or(0);
-    classify(&head[..read])
-}
-
-fn classify(head: &[u8]) -> Kind {
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
-        let word = line.split(|b| b" \t".contains(b)).find(|w| !w.is_empty()).unwrap_or_default();
-        return Kind::Script(clean(&String::from_utf8_lossy(word)));
-    }
-    Kind::Elf(elf(head).unwrap_or(UNKNOWN))
-}
-
-fn elf(head: &[u8]) -> Option<&'static str> {
-    let number = |at: usize, len: usize| {
-        let bytes = head.get(at..at.checked_add(len)?)?;
-        Some(bytes.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)))
-    };
-    if !head.starts_with(b"\x7fELF") {
-        return None;
-    }
-    let (class_64, little_endian) = (number(4, 1)? == 2, number(5, 1)? == 1);
-    if !class_64 || !little_endian || number(18, 2)? != u64::from(MACHINE) {
-        return Some(OTHER_ARCHITECTURE);
-    }
-    let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-    for n in 0..count {
-        let at = table.checked_add(n * size)?;
-        if number(usize::try_from(at).ok()?, 4)? == u64::from(PT_INTERP) {
-            return Some(DYNAMIC);
-        }
-    }
-    Some(STATIC)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const MACHINE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
+    const PT_INTERP: u32 = 3;
 
     fn program(class: u8, machine: u16, segments: &[u32]) -> Vec<u8> {
         let mut bytes = vec![0; 64 + 56 * segments.len()];
@@ -164,20 +121,6 @@ mod tests {
         assert!(open_within(&top, "pipe").is_none());
         assert!(open_within(&top.join("pipe"), "file").is_none());
         fs::remove_dir_all(top).unwrap();
-    }
-
-    #[test]
-    fn kinds_of_programs() {
-        let of = |bytes: &[u8]| elf(bytes).unwrap_or(UNKNOWN);
-        assert_eq!(of(&program(2, MACHINE, &[1, PT_INTERP])), DYNAMIC);
-        assert_eq!(of(&program(2, MACHINE, &[1, 2])), STATIC);
-        assert_eq!(of(&program(1, 3, &[1])), OTHER_ARCHITECTURE);
-        assert_eq!(of(&program(2, MACHINE + 1, &[])), OTHER_ARCHITECTURE);
-        assert_eq!(of(b"hello"), UNKNOWN);
-        let whole = program(2, MACHINE, &[1, PT_INTERP]);
-        (0..whole.len()).for_each(|cut| _ = of(&whole[..cut]));
-        assert!(matches!(classify(b"#! /bin/sh -e\n"), Kind::Script(s) if s == "/bin/sh"));
-        assert!(matches!(classify(b"#!"), Kind::Script(s) if s == "/"));
     }
 
     #[test]
@@ -207,17 +150,24 @@ mod tests {
         ];
         let look = |args: &str, env: &str| {
             let process = Process { args: vec![args.into()], cwd: "/usr".into(), ..Process::default() };
-            target(&root, &mounts, &process, env.split(' '))
+            target(&root, &mounts, &process, env.split(' ')).name
         };
         let path = "PATH=/none:/bin";
-        assert_eq!(look("dyn", path), DYNAMIC);
-        assert_eq!(look("dyn", ""), DYNAMIC, "the default path");
-        assert_eq!(look("bin/dyn", path), DYNAMIC, "relative to the working directory");
-        assert_eq!(look("/bin/old", path), OTHER_ARCHITECTURE);
-        assert_eq!((look("script", path), look("foreign", path)), (SCRIPT, OTHER_ARCHITECTURE));
-        assert_eq!((look("/opt/stat", path), look("/sbin/init", path)), (STATIC, STATIC));
+        assert_eq!(look("dyn", path), "dynamic");
+        assert_eq!(look("dyn", ""), "dynamic", "the default path");
+        assert_eq!(look("bin/dyn", path), "dynamic", "relative to the working directory");
+        assert_eq!(look("/bin/old", path), "word-size");
+        assert_eq!((look("script", path), look("foreign", path)), ("script", "word-size"));
+        assert_eq!((look("/opt/stat", path), look("/sbin/init", path)), ("static", "static"));
+        fs::set_permissions(root.join("usr/bin/dyn"), fs::Permissions::from_mode(0o4755)).unwrap();
+        let owner = fs::metadata(root.join("usr/bin/dyn")).unwrap().uid();
+        let by = |uid: u32, no_new_privileges| {
+            let process = Process { args: vec!["/bin/dyn".into()], uid, no_new_privileges, ..Process::default() };
+            target(&root, &mounts, &process, "".split(' ')).name
+        };
+        assert_eq!((by(owner, false), by(owner + 1, false), by(owner + 1, true)), ("dynamic", "setuid", "dynamic"));
         for odd in ["escape", "loop", "none", "/tmp/x", "/usr", ""] {
-            assert_eq!(look(odd, path), UNKNOWN, "{odd}");
+            assert_eq!(look(odd, path), "unknown", "{odd}");
         }
         fs::remove_dir_all(top).unwrap();
     }

@@ -54,19 +54,20 @@ fn patch(container: &Container, path: &Path) -> Option<Exec> {
     }
     let mut process = engine::process(&value);
     let env = engine::environment(&value);
-    process.target = elf::target(Path::new(&container.rootfs), &container.mounts, &process, env).into();
+    let target = elf::target(Path::new(&container.rootfs), &container.mounts, &process, env);
+    process.target = target.name.into();
     let reason = match &container.injection {
         Injection::None { .. } => absent(container),
-        Injection::Preload { .. } if process.target == elf::OTHER_ARCHITECTURE => {
-            "the program is of another architecture, its loader would complain".into()
-        }
-        Injection::Preload { library } => add(&mut value, library)
-            .and_then(|()| {
-                let bytes = serde_json::to_vec(&value).map_err(|e| e.to_string())?;
-                file::replace(path, &bytes).map_err(|e| e.to_string())
-            })
-            .err()
-            .unwrap_or_default(),
+        Injection::Preload { library } => match target.objection {
+            Some(objection) => format!("the program {objection}"),
+            None => add(&mut value, library)
+                .and_then(|()| {
+                    let bytes = serde_json::to_vec(&value).map_err(|e| e.to_string())?;
+                    file::replace(path, &bytes).map_err(|e| e.to_string())
+                })
+                .err()
+                .unwrap_or_default(),
+        },
     };
     Some(Exec { injected: reason.is_empty(), reason, process, ..Exec::default() })
 }

@@ -3,6 +3,7 @@
 pub mod dev;
 pub mod seccomp;
 
+use crate::elf::Target;
 use porthole_registration::edits;
 use serde_json::Value;
 use std::path::Path;
@@ -44,14 +45,14 @@ pub fn is_sound(spec: &Value) -> bool {
         && strings("/process/args")
 }
 
-/// Decides, and edits the spec accordingly. `target` is what the first program is (see `elf`); `root` is asked for the
-/// root file system only if that matters.
-pub fn plan(mut spec: Value, share: Share<'_>, target: &str, root: impl FnOnce() -> dev::Root) -> Plan {
+/// Decides, and edits the spec accordingly. `target` is what the first program is; `root` is asked for the root file
+/// system only if that matters.
+pub fn plan(mut spec: Value, share: Share<'_>, target: Target, root: impl FnOnce() -> dev::Root) -> Plan {
     if let Some(obstacle) = seccomp::obstacle(spec.pointer("/linux/seccomp")) {
         return Plan::Leave(obstacle);
     }
-    if target == crate::elf::OTHER_ARCHITECTURE {
-        return Plan::Leave("the first program is of another architecture, its loader would complain".into());
+    if let Some(objection) = target.objection {
+        return Plan::Leave(format!("the first program {objection}"));
     }
     if !share.mnt.to_str().is_some_and(|path| path.starts_with('/')) {
         return Plan::Leave(format!("the state directory {} cannot be written in JSON", share.mnt.display()));
@@ -82,7 +83,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn planned(spec: Value, target: &str) -> Plan {
+    fn planned(spec: Value, name: &'static str) -> Plan {
+        let objection = (name == "other-architecture").then_some("is of another architecture");
+        let target = Target { name, objection };
         let share = Share { mnt: Path::new("/run/p/c/share/mnt"), rings: Path::new("/run/p/c/share/rings") };
         plan(spec, share, target, || dev::Root::ReadOnly)
     }

@@ -48,6 +48,11 @@ impl Hello {
         self.argc as usize > self.argv.len() || bytes + 16 >= limits::HELLO_ARGV
     }
 
+    /// Whether the program makes system calls of its own, as Go's do.
+    pub fn go(&self) -> bool {
+        self.flags & hello_flags::GO != 0
+    }
+
     /// Whether the process has announced itself before.
     pub fn again(&self) -> bool {
         self.flags & hello_flags::AGAIN != 0

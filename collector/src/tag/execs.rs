@@ -3,6 +3,7 @@
 use super::index::Late;
 use super::pending::{Image, Pending, evt_type, image};
 use super::process::Person;
+use super::sight::{Sight, sight};
 use super::{Draft, Tagger, paths};
 use crate::container::Container;
 use crate::event::{Source, Value, text};
@@ -108,16 +109,23 @@ impl Tagger {
     pub(super) fn assume(&mut self, container: &Arc<Container>, mut pending: Pending) {
         let first = !pending.told;
         let person = if first { self.succeeded(container, &pending) } else { assumed(&pending) };
-        match pending.blind() {
-            None if first && !self.ending => {
+        let reason = match sight(pending.target, pending.injection) {
+            Sight::Blind(reason) => Some(reason),
+            _ if first && !self.ending => {
                 pending.told = true;
                 let session = pending.session;
                 self.number += 1;
                 self.wait(container, self.number, pending);
                 return self.decided(session);
             }
-            None if self.ending || self.announced_to_nobody(container, &pending) => {}
-            reason => self.blind(container, &pending, person, reason.unwrap_or("no_hello")),
+            Sight::Doubtful(reason) => Some(reason),
+            Sight::Expected if self.ending || self.announced_to_nobody(container, &pending) => None,
+            Sight::Expected => Some("no_hello"),
+        };
+        if let Some(reason) = reason {
+            let about = (pending.session_name.clone(), Some(pending.sequence));
+            let path = vec![("porthole.path", pending.resolved.clone().into())];
+            self.blind(container, reason, about, pending.time_ns, person, path);
         }
         if first {
             self.decided(pending.session);
@@ -142,21 +150,30 @@ impl Tagger {
         self.containers.get(&container.key).is_some_and(|f| pending.time_ns < f.since_ns)
     }
 
-    fn blind(&mut self, container: &Arc<Container>, pending: &Pending, person: Person, reason: &'static str) {
+    /// A process of which not everything will be seen. `about`: a session, and which of its records tells.
+    pub(super) fn blind(
+        &mut self,
+        container: &Arc<Container>,
+        reason: &'static str,
+        about: (Arc<str>, Option<u32>),
+        time_ns: u64,
+        person: Person,
+        more: Vec<(&'static str, Value)>,
+    ) {
+        let (session, record) = about;
+        let mut fields = vec![("porthole.reason", reason.into())];
+        fields.extend(more);
+        fields.extend(record.map(|n| (EXEC, i64::from(n).into())));
         let draft = Draft {
             evt_type: "porthole.blindspot",
-            time_ns: pending.time_ns,
+            time_ns,
             rawres: None,
-            fields: vec![
-                ("porthole.reason", reason.into()),
-                ("porthole.path", pending.resolved.clone().into()),
-                (EXEC, i64::from(pending.sequence).into()),
-            ],
+            fields,
             source: Source::Host,
             identity: person.identity(),
             process: Some(person.process),
-            session: pending.session_name.clone(),
-            seq: None, // the record with that number is the exec's
+            session,
+            seq: None, // the record with that number is another event
         };
         self.emit(container, draft);
     }

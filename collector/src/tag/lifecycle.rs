@@ -39,17 +39,10 @@ impl Tagger {
         self.say(&container, "container.start", "start", Source::Runtime, r.created_ns, started(&r.process));
         let blind = match &r.injection {
             Injection::None { reason } => Some(("not_injected", reason.as_str())),
-            Injection::Preload { .. } if r.process.target == "static" => Some(("static", "")),
-            Injection::Preload { .. } => None,
+            Injection::Preload { .. } => invisible(&r.process.target).map(|reason| (reason, "")),
         };
         if let Some((reason, detail)) = blind {
-            let mut fields: Vec<(&'static str, Value)> = vec![("porthole.reason", reason.into())];
-            if !detail.is_empty() {
-                fields.push(("porthole.detail", detail.to_owned().into()));
-            }
-            if let Some(path) = r.process.args.first() {
-                fields.push(("porthole.path", path.clone().into()));
-            }
+            let fields = about_entry(reason, detail, &r.process);
             self.say(&container, "porthole.blindspot", "start", Source::Runtime, r.created_ns, fields);
         }
         self.out.push(Output::Started(container));
@@ -59,8 +52,12 @@ impl Tagger {
         let name = format!("execs/{}", file.file_name().unwrap_or_default().to_string_lossy());
         let time_ns = if exec.time_ns == 0 { now_ns() } else { exec.time_ns };
         self.say(container, "container.exec", &name, Source::Runtime, time_ns, started(&exec.process));
-        if !exec.injected {
-            let fields = vec![("porthole.reason", "not_injected".into()), ("porthole.detail", exec.reason.into())];
+        let blind = match invisible(&exec.process.target) {
+            _ if !exec.injected => Some(("not_injected", exec.reason)),
+            reason => reason.map(|reason| (reason, String::new())),
+        };
+        if let Some((reason, detail)) = blind {
+            let fields = about_entry(reason, &detail, &exec.process);
             self.say(container, "porthole.blindspot", &name, Source::Runtime, time_ns, fields);
         }
         if let Some(f) = self.containers.get_mut(&container.key) {
@@ -151,6 +148,28 @@ impl Tagger {
         };
         self.emit(container, draft);
     }
+}
+
+/// Why a program that the engine, or `porthole run`, starts will not be seen.
+fn invisible(target: &str) -> Option<&'static str> {
+    Some(match target {
+        "static" => "static",
+        "setuid" => "setuid",
+        "asan" => "asan",
+        "word-size" => "word_size",
+        "other-architecture" => "other_architecture",
+        _ => return None,
+    })
+}
+
+/// The fields of a blind spot that is a program which the engine starts.
+fn about_entry(reason: &'static str, detail: &str, process: &Process) -> Vec<(&'static str, Value)> {
+    let mut fields: Vec<(&'static str, Value)> = vec![("porthole.reason", reason.into())];
+    if !detail.is_empty() {
+        fields.push(("porthole.detail", detail.to_owned().into()));
+    }
+    fields.extend(process.args.first().map(|path| ("porthole.path", path.clone().into())));
+    fields
 }
 
 /// `evt.arg.*` of a process that the engine starts.

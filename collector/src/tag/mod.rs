@@ -17,6 +17,7 @@ mod process;
 mod programs;
 mod records;
 mod sessions;
+mod sight;
 mod sockets;
 
 use crate::container::Container;

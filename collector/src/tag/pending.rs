@@ -7,7 +7,7 @@ use super::index::{Index, Key};
 use super::newcomers::Program;
 use super::process::Person;
 use crate::ingest::message::SessionId;
-use porthole_common::record::{Call, Exec, Injection, Target};
+use porthole_common::record::{Call, Exec, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,24 +79,6 @@ impl Pending {
             Image::SomeChild => (Key::ChildOf(self.vpid), self.caller.process.pid.map(Key::ChildOfHost)),
         };
         [Some(inside), outside].into_iter().flatten()
-    }
-
-    /// Why the program cannot be seen; `None` when it should have announced itself.
-    pub fn blind(&self) -> Option<&'static str> {
-        if self.injection == Injection::Removed as u8 {
-            return Some("entry_removed");
-        }
-        if self.injection == Injection::Absent as u8 {
-            return Some("environment_lost");
-        }
-        match self.target {
-            Target::Static => Some("static"),
-            Target::OtherArchitecture => Some("other_architecture"),
-            Target::Secure => Some("setuid"),
-            Target::Unreadable => Some("unreadable"),
-            Target::Other => Some("unknown_format"),
-            Target::Dynamic | Target::Unknown => None,
-        }
     }
 }
 
@@ -175,6 +157,7 @@ pub(super) fn evt_type(call: Call) -> &'static str {
 pub(super) mod tests {
     use super::*;
     use crate::event::{Identity, Process};
+    use porthole_common::record::Injection;
 
     pub fn pending(image: Image, pid: Option<u32>) -> Pending {
         Pending {
@@ -240,15 +223,5 @@ pub(super) mod tests {
         assert_eq!(next(None), Some((Image::Child(7), 1)));
         assert_eq!(next(None), None);
         assert!(waiting.take_record(1, 0).is_none());
-    }
-
-    #[test]
-    fn blindness_has_a_reason() {
-        let mut p = pending(Image::Own, None);
-        assert_eq!(p.blind(), None);
-        p.target = Target::Static;
-        assert_eq!(p.blind(), Some("static"));
-        p.injection = Injection::Absent as u8;
-        assert_eq!(p.blind(), Some("environment_lost"));
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Person {
     pub start_ticks: Option<u64>,
     /// Paths of descriptors that are directories, shared with forked children until one of them changes.
     directories: Arc<HashMap<i32, Arc<str>>>,
+    /// It makes system calls in a way that nobody sees (a ring of io_uring), and this has been told.
+    pub has_io_uring: bool,
     /// Status that it gave when it asked to end.
     pub exit_status: Option<i32>,
 }
@@ -114,6 +116,7 @@ impl Person {
             identity: Some(self.identity().min(Identity::Inherited)),
             start_ticks: None,
             directories: self.directories.clone(),
+            has_io_uring: false,
             exit_status: None,
         }
     }
@@ -166,6 +169,7 @@ impl Person {
     /// The process behind an open session has become known: what was learnt of it so far stays.
     pub fn learnt_from(&mut self, before: &Person) {
         self.directories.clone_from(&before.directories);
+        self.has_io_uring = before.has_io_uring;
         self.exit_status = before.exit_status;
     }
 }

@@ -109,7 +109,14 @@ impl Tagger {
                 return self.malformed(id, sequence);
             }
         };
+        let io_uring = !person.has_io_uring && makes_ring(record);
+        person.has_io_uring |= io_uring;
+        let blind = io_uring.then(|| person.clone());
         self.tell_record(id, sequence, vpid, time_ns, (evt_type, Some(rawres), fields), person);
+        if let Some(person) = blind {
+            let session = self.sessions.get(&id).map(|t| t.ring.session.clone()).unwrap_or_default();
+            self.blind(&container, "io_uring", (session, Some(sequence)), time_ns, person, vec![]);
+        }
     }
 
     fn tell_record(
@@ -158,6 +165,17 @@ impl Tagger {
         };
         self.tell_loss(id, sequence, drop.count, detail);
     }
+}
+
+/// Whether the process makes a ring, whose calls nobody sees, or has brought the library that makes them: liburing asks
+/// the kernel itself.
+fn makes_ring(record: &Record) -> bool {
+    let path = match record {
+        Record::Called(r) if r.call == Call::IoUringSetup => return r.res >= 0,
+        Record::Open(r) if r.call == Call::Load => r.path,
+        _ => return false,
+    };
+    path.rsplit(|b| *b == b'/').next().is_some_and(|name| name.starts_with(b"liburing.so"))
 }
 
 /// How a program's libc asks the kernel, and from where the agent sees it.

@@ -4,7 +4,7 @@ use super::index::Late;
 use super::newcomers::{Newcomer, Program};
 use super::process::{self, Person};
 use super::programs::Start;
-use super::{Draft, Known, Tagger};
+use super::{Known, Tagger};
 use crate::container::Container;
 use crate::event::{Identity, Source};
 use crate::ingest::hello::Hello;
@@ -148,18 +148,7 @@ impl Tagger {
             }
             return;
         }
-        let draft = Draft {
-            evt_type: "porthole.blindspot",
-            time_ns: sender.time_ns,
-            rawres: None,
-            fields: vec![("porthole.reason", "no_ring".into())],
-            source: Source::Host,
-            identity: own.identity(),
-            process: Some(own.process),
-            session,
-            seq: None,
-        };
-        self.emit(container, draft);
+        self.blind(container, "no_ring", (session, None), sender.time_ns, own, vec![]);
     }
 
     /// Adds to a session's process what its parent and its container tell.
@@ -253,6 +242,7 @@ impl Tagger {
             return self.save(id);
         }
         if self.meet(id) {
+            self.tell_go(id, time_ns);
             return self.save(id);
         }
         let Some(t) = self.sessions.get(&id) else { return };
@@ -267,6 +257,7 @@ impl Tagger {
             return self.hold(id, time_ns);
         }
         self.enter(id, time_ns, true);
+        self.tell_go(id, time_ns);
         if first {
             self.remember_session(id, time_ns);
         }
@@ -305,6 +296,14 @@ impl Tagger {
         self.remember(&key, Some(id), &hello, &own, time_ns);
     }
 
+    /// A program of Go's makes most of its system calls itself.
+    fn tell_go(&mut self, id: SessionId, time_ns: u64) {
+        let Some(t) = self.sessions.get(&id).filter(|t| t.hello.go()) else { return };
+        let (container, own, session) = (t.container.clone(), t.own.clone(), t.ring.session.clone());
+        let path = vec![("porthole.path", own.process.exepath.to_string().into())];
+        self.blind(&container, "go", (session, None), time_ns, own, path);
+    }
+
     fn same_container(&self, id: SessionId, other: &Tracked) -> bool {
         !other.shared && self.sessions.get(&id).is_some_and(|t| t.container.key == other.container.key)
     }
@@ -327,6 +326,7 @@ impl Tagger {
         }
         // The session stays open until the last of its batches is told, even if it is over by now.
         t.undecided += 1;
+        self.tell_go(id, held.time_ns);
         self.save(id);
         for batch in held.batches {
             self.records(batch);

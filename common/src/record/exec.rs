@@ -37,24 +37,29 @@ pub enum Target {
     Unknown = 0,
     Dynamic = 1,
     Static = 2,
-    /// Another machine or word size: its loader would complain of the library.
+    /// Another machine: its loader would complain of the library.
     OtherArchitecture = 3,
-    /// The loader ignores the environment: set-user-id, set-group-id or file capabilities.
+    /// The loader ignores the environment: set-user-id or set-group-id, or a caller whose effective ids are not its own.
     Secure = 4,
     /// Not readable for the caller.
     Unreadable = 5,
     /// Neither ELF nor script.
     Other = 6,
+    /// The loader ignores the environment: capabilities stand at the file.
+    FileCapabilities = 7,
+    /// Its first library is the AddressSanitizer's, which refuses to start behind another one.
+    Asan = 8,
+    /// Of this machine's family, with another word size.
+    WordSize = 9,
 }
 
 impl Target {
     /// The target with this number, [`Target::Unknown`] for one of a later version.
     pub fn from_number(n: u8) -> Target {
         use Target::*;
-        [Dynamic, Static, OtherArchitecture, Secure, Unreadable, Other]
-            .into_iter()
-            .find(|t| *t as u8 == n)
-            .unwrap_or(Unknown)
+        const ALL: [Target; 9] =
+            [Dynamic, Static, OtherArchitecture, Secure, Unreadable, Other, FileCapabilities, Asan, WordSize];
+        ALL.into_iter().find(|t| *t as u8 == n).unwrap_or(Unknown)
     }
 }
 
@@ -67,10 +72,24 @@ pub enum Injection {
     Kept = 0,
     /// It was missing and has been added.
     Added = 1,
-    /// It was taken out: the loader would have complained.
+    /// It was taken out, or not put in: the target's loader or runtime would have complained.
     Removed = 2,
     /// It is missing and could not be added (no room for another environment, or a sandbox).
     Absent = 3,
+    /// Taken out: the library cannot be reached from where the caller is now (chroot, another mount namespace).
+    Unreachable = 4,
+    /// Taken out: the caller has installed a seccomp filter.
+    Sandboxed = 5,
+    /// Taken out: the caller has no descriptor left, and so has the loader.
+    NoDescriptor = 6,
+}
+
+impl Injection {
+    /// What was done by this number, `None` for one of a later version.
+    pub fn from_number(n: u8) -> Option<Injection> {
+        use Injection::*;
+        [Kept, Added, Removed, Absent, Unreachable, Sandboxed, NoDescriptor].into_iter().find(|i| *i as u8 == n)
+    }
 }
 
 /// The exec with this sequence number in the same ring has failed.

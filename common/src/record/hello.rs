@@ -64,6 +64,8 @@ pub mod hello_flags {
     pub const FORKED: u32 = 1;
     /// The process announces itself again, on the collector's request.
     pub const AGAIN: u32 = 2;
+    /// The program, or a library of it, is one of Go's: it makes system calls of its own, which nobody sees.
+    pub const GO: u32 = 4;
 }
 
 /// Values of [`Hello::libc`].

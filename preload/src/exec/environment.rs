@@ -65,13 +65,13 @@ impl Environment {
         let value = place.map(|i| unsafe { c_str(strings.pointer(i).add(NAME.len()), 65536) });
         let present = value.is_some_and(|v| entries(v).any(|e| e == own));
         match (present, look.unwelcome) {
-            (true, false) => unchanged(Injection::Kept),
-            (false, true) => unchanged(Injection::Removed),
-            (present, _) => {
+            (true, None) => unchanged(Injection::Kept),
+            (false, Some(why)) => unchanged(why),
+            (present, why) => {
                 let Some(array) = changed(strings, count, place, value, own, present, room) else {
                     return unchanged(if present { Injection::Kept } else { Injection::Absent });
                 };
-                Environment { array, injection: if present { Injection::Removed } else { Injection::Added } }
+                Environment { array, injection: why.unwrap_or(Injection::Added) }
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The target is looked at first. Our `LD_PRELOAD` entry is kept, or added where the program has dropped it (`env -i`),
 //! also for targets that ignore it in silence (static, set-user-id), because their own dynamic children need it. It is
-//! taken out only where a loader would complain on stderr: another word size or architecture, or our library not
-//! reachable any more after a chroot.
+//! taken out only where someone would complain on stderr: the loader of another word size or architecture, any loader
+//! that cannot reach our library any more after a chroot, and the AddressSanitizer, which must be the first library.
 
 mod environment;
 mod path;
@@ -11,10 +11,11 @@ mod target;
 
 pub use environment::{Environment, Room};
 pub use path::{FOUND, search};
+pub use target::started_as;
 
 use crate::{next, sandbox, sys};
 use core::ffi::{c_char, c_int};
-use porthole_common::record::Target;
+use porthole_common::record::{Injection, Target};
 use target::NoDescriptor;
 
 /// What a look at the target told.
@@ -22,14 +23,14 @@ use target::NoDescriptor;
 pub struct Look {
     /// What it is.
     pub target: Target,
-    /// Whether our entry must not be in its environment.
-    pub unwelcome: bool,
+    /// Why our entry must not be in its environment.
+    pub unwelcome: Option<Injection>,
 }
 
 impl Look {
     /// Below a filter that the process has installed itself. Nothing is asked, and the new program must not bring
     /// the agent: its initialisation makes calls that the filter may answer with death.
-    const SANDBOXED: Look = Look { target: Target::Unknown, unwelcome: true };
+    const SANDBOXED: Look = Look { target: Target::Unknown, unwelcome: Some(Injection::Sandboxed) };
 
     /// At `path`, from the directory `dir`.
     pub fn at(dir: c_int, path: *const c_char) -> Look {
@@ -48,11 +49,16 @@ impl Look {
     }
 
     fn from(found: Result<Target, NoDescriptor>) -> Look {
-        match found {
-            Ok(target) => Look { target, unwelcome: target == Target::OtherArchitecture || !library_reachable() },
-            // The loader of the new program could not open our library either.
-            Err(NoDescriptor) => Look { target: Target::Unknown, unwelcome: true },
-        }
+        // The loader of the new program could not open our library either.
+        let Ok(target) = found else {
+            return Look { target: Target::Unknown, unwelcome: Some(Injection::NoDescriptor) };
+        };
+        let unwelcome = match target {
+            Target::OtherArchitecture | Target::WordSize | Target::Asan => Some(Injection::Removed),
+            _ if library_reachable() => None,
+            _ => Some(Injection::Unreachable),
+        };
+        Look { target, unwelcome }
     }
 }
 

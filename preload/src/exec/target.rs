@@ -1,15 +1,17 @@
 //! What the file to be executed is: a bounded look at its first bytes.
 
-use crate::capture::c_str;
+use crate::capture::{c_str, join};
 use crate::next::ProgramHeader;
 use crate::sys;
 use core::ffi::{c_char, c_int};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use porthole_common::record::Target;
 
 /// Scripts that name scripts: Linux follows four.
 const SCRIPTS: usize = 4;
-/// Bytes looked at: the ELF header and the first seven program headers. PT_INTERP must stand before the first PT_LOAD.
-const LOOK: usize = 64 + 7 * 56;
+/// Bytes looked at: the ELF header and the first nine program headers. PT_INTERP must stand before the first PT_LOAD;
+/// linkers put PT_DYNAMIC behind the last one.
+const LOOK: usize = 64 + 9 * size_of::<ProgramHeader>();
 
 const S_IFMT: u32 = 0o170000;
 const S_IFREG: u32 = 0o100000;
@@ -23,7 +25,6 @@ pub struct NoDescriptor;
 /// The file at `path`, and for a script its interpreter.
 pub fn of_path(dir: c_int, path: *const c_char) -> Result<Target, NoDescriptor> {
     let mut name = [0u8; 128];
-    let mut head = [0u8; LOOK];
     let (mut dir, mut path) = (dir, path);
     for _ in 0..=SCRIPTS {
         // A look must not open anything but a regular file: devices act on being opened, pipes wait.
@@ -33,14 +34,17 @@ pub fn of_path(dir: c_int, path: *const c_char) -> Result<Target, NoDescriptor> 
         }
         let fd = sys::openat(dir, path, sys::O_RDONLY | sys::O_CLOEXEC | sys::O_NOCTTY | sys::O_NONBLOCK, 0);
         if fd < 0 {
-            return if fd as c_int == -sys::EMFILE { Err(NoDescriptor) } else { Ok(Target::Unreadable) };
+            // What cannot be read is no script: nobody could run it.
+            return match fd as c_int {
+                e if e == -sys::EMFILE => Err(NoDescriptor),
+                _ => Ok(secure(&st, -1).unwrap_or(Target::Unreadable)),
+            };
         }
-        let n = sys::pread(fd as c_int, &mut head, 0);
+        let target = look(fd as c_int, &st, &mut name);
         sys::close(fd as c_int);
-        let Some(head) = head.get(..n.max(0) as usize) else { return Ok(Target::Unknown) };
-        match interpreter(head, &mut name) {
-            None => return Ok(classify(head, st.mode, st.uid)),
-            Some(interpreter) => (dir, path) = (sys::AT_FDCWD, interpreter),
+        match target {
+            Some(target) => return Ok(target),
+            None => (dir, path) = (sys::AT_FDCWD, name.as_ptr().cast()),
         }
     }
     Ok(Target::Unknown)
@@ -48,62 +52,131 @@ pub fn of_path(dir: c_int, path: *const c_char) -> Result<Target, NoDescriptor> 
 
 /// The open file `fd`; its offset stays.
 pub fn of_file(fd: c_int) -> Result<Target, NoDescriptor> {
-    let mut head = [0u8; LOOK];
-    let empty = [0u8; 1];
-    let Ok(st) = sys::stat(fd, empty.as_ptr().cast(), sys::AT_EMPTY_PATH) else { return Ok(Target::Unknown) };
+    let Ok(st) = sys::stat(fd, c"".as_ptr(), sys::AT_EMPTY_PATH) else { return Ok(Target::Unknown) };
     if st.mode & S_IFMT != S_IFREG {
         return Ok(Target::Unknown);
     }
-    let n = sys::pread(fd, &mut head, 0);
-    if n < 0 {
-        return Ok(Target::Unreadable);
-    }
-    let Some(head) = head.get(..n as usize) else { return Ok(Target::Unknown) };
     let mut name = [0u8; 128];
-    match interpreter(head, &mut name) {
-        None => Ok(classify(head, st.mode, st.uid)),
-        Some(interpreter) => of_path(sys::AT_FDCWD, interpreter),
+    match look(fd, &st, &mut name) {
+        Some(target) => Ok(target),
+        None => of_path(sys::AT_FDCWD, name.as_ptr().cast()),
     }
 }
 
-/// The interpreter that a script names in its first line.
-fn interpreter(head: &[u8], name: &mut [u8; 128]) -> Option<*const c_char> {
-    let line = head.strip_prefix(b"#!")?;
-    let from = line.iter().position(|b| !b" \t".contains(b))?;
-    let line = line.get(from..)?;
-    let len = line.iter().position(|b| b" \t\n\0".contains(b))?;
-    name.get_mut(..len)?.copy_from_slice(line.get(..len)?);
-    *name.get_mut(len)? = 0;
-    Some(name.as_ptr().cast())
+/// What an open file is; `None` for a script, whose interpreter is then `name`.
+#[inline(never)]
+fn look(fd: c_int, st: &sys::FileStat, name: &mut [u8; 128]) -> Option<Target> {
+    let mut head = [0u8; LOOK];
+    if sys::pread(fd, &mut head, 0) < 0 {
+        return Some(Target::Unreadable);
+    }
+    if interpreter(&head, name) {
+        return None;
+    }
+    Some(classify(fd, st, &mut head))
 }
 
-fn classify(head: &[u8], mode: u32, owner: u32) -> Target {
+/// Whether this is a script; the interpreter that it names in its first line is then in `name`.
+fn interpreter(head: &[u8; LOOK], name: &mut [u8; 128]) -> bool {
+    let word = || {
+        let line = head.strip_prefix(b"#!")?;
+        let from = line.iter().position(|b| !b" \t".contains(b))?;
+        let line = line.get(from..)?;
+        line.get(..line.iter().position(|b| b" \t\n\0".contains(b))?)
+    };
+    word().is_some_and(|word| join(name, &[word]).is_some())
+}
+
+fn classify(fd: c_int, st: &sys::FileStat, head: &mut [u8; LOOK]) -> Target {
     if !head.starts_with(b"\x7fELF") {
         return Target::Other;
     }
     const CLASS64: u8 = 2;
     const LITTLE_ENDIAN: u8 = 1;
+    const I386: u16 = 3;
     const X86_64: u16 = 62;
-    let u16_at = |at: usize| head.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-    if head.get(4) != Some(&CLASS64) || head.get(5) != Some(&LITTLE_ENDIAN) || u16_at(18) != Some(X86_64) {
-        return Target::OtherArchitecture;
+    match (head[4], head[5], u16::from_le_bytes([head[18], head[19]])) {
+        (CLASS64, LITTLE_ENDIAN, X86_64) => {}
+        (_, LITTLE_ENDIAN, I386 | X86_64) => return Target::WordSize,
+        _ => return Target::OtherArchitecture,
     }
-    if mode & S_ISUID != 0 && owner != sys::geteuid() || mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
-        return Target::Secure;
+    if let Some(target) = secure(st, fd) {
+        return target;
     }
-    let (Some(offset), Some(count)) = (head.get(32..40), u16_at(56)) else { return Target::Unknown };
-    let mut at = offset.iter().rev().fold(0usize, |v, &b| v << 8 | usize::from(b));
     const PT_LOAD: u32 = 1;
+    const PT_DYNAMIC: u32 = 2;
     const PT_INTERP: u32 = 3;
-    for _ in 0..count {
-        let Some(kind) = at.checked_add(4).and_then(|end| head.get(at..end)) else { return Target::Unknown };
+    let (table, count) = (word(head, 32) as usize, u16::from_le_bytes([head[56], head[57]]));
+    let (mut loaded, mut from) = (Target::Static, None);
+    for n in 0..usize::from(count) {
+        let at = table.saturating_add(n * size_of::<ProgramHeader>());
+        let Some(kind) = at.checked_add(4).and_then(|end| head.get(at..end)) else {
+            return if loaded == Target::Static { Target::Unknown } else { loaded };
+        };
         match u32::from_le_bytes([kind[0], kind[1], kind[2], kind[3]]) {
-            PT_INTERP => return Target::Dynamic,
-            PT_LOAD => return Target::Static,
-            _ => at += size_of::<ProgramHeader>(),
+            PT_INTERP => loaded = Target::Dynamic,
+            PT_LOAD if loaded == Target::Static => return Target::Static,
+            // where the file's start is found in memory
+            PT_LOAD if from.is_none() => from = Some(word(head, at + 16).wrapping_sub(word(head, at + 8))),
+            PT_DYNAMIC if sanitized(fd, word(head, at + 8), from.unwrap_or(0), head) => return Target::Asan,
+            PT_DYNAMIC => break,
+            _ => {}
         }
     }
-    Target::Static
+    loaded
+}
+
+/// A word of the file's start, 0 beyond what was read.
+fn word(head: &[u8; LOOK], at: usize) -> u64 {
+    head.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+/// Whether the file makes the kernel tell the new program's loader not to trust the environment (`AT_SECURE`), and by
+/// what: its mode gives other effective ids than the caller's real ones, or it brings capabilities, of which nobody asks
+/// where the caller is root. (A caller whose own ids differ gets such a loader from any file. To ask for them would cost
+/// every exec two calls; the program that does not announce itself tells.)
+fn secure(st: &sys::FileStat, fd: c_int) -> Option<Target> {
+    let by_user = st.mode & S_ISUID != 0 && sys::getres(sys::nr::GETRESUID)[0] != st.uid;
+    let by_group = st.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP && sys::getres(sys::nr::GETRESGID)[0] != st.gid;
+    if by_user || by_group {
+        return Some(Target::Secure);
+    }
+    let root = STARTED_AS.load(Relaxed) == 0;
+    (!root && sys::has_attribute(fd, c"security.capability")).then_some(Target::FileCapabilities)
+}
+
+/// The user as whom this program was started. One that has started as root and is not any more is not worth a system
+/// call for each exec.
+#[unsafe(link_section = ".data")]
+static STARTED_AS: AtomicU32 = AtomicU32::new(0);
+
+/// See [`STARTED_AS`].
+pub fn started_as(uid: u32) {
+    STARTED_AS.store(uid, Relaxed);
+}
+
+/// Whether the first library that a program names is the AddressSanitizer's. Behind the dynamic section at `at` and
+/// the addresses `from` which the file is loaded, the names.
+fn sanitized(fd: c_int, at: u64, from: u64, room: &mut [u8; LOOK]) -> bool {
+    const DT_NEEDED: u64 = 1;
+    const DT_STRTAB: u64 = 5;
+    if sys::pread(fd, room, at as usize) < 0 {
+        return false;
+    }
+    let (mut first, mut strings) = (None, 0);
+    for n in 0..LOOK / 16 {
+        match (word(room, 16 * n), word(room, 16 * n + 8)) {
+            (0, _) => break,
+            (DT_NEEDED, name) => first = first.or(Some(name)),
+            (DT_STRTAB, address) => strings = address,
+            _ => {}
+        }
+    }
+    let mut name = [0u8; 16];
+    first.is_some_and(|first| {
+        sys::pread(fd, &mut name, strings.wrapping_sub(from).wrapping_add(first) as usize) > 0
+            && (name.starts_with(b"libasan.so") || name.starts_with(b"libclang_rt.asan"))
+    })
 }
 
 /// Whether `path` is one that a search of `PATH` is not made for.

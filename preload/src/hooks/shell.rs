@@ -20,7 +20,12 @@ pub fn starting(call: Call, command: *const c_char) {
     let argv = [c"sh".as_ptr(), c"-c".as_ptr(), command, null()];
     let look = Look::at(sys::AT_FDCWD, shell);
     let program = Program { call, dirfd: sys::AT_FDCWD, at_flags: 0, path: shell, argv: argv.as_ptr(), look };
-    program.record(0, 0, inherited());
+    // The C library gives the shell `environ` as it is.
+    let injection = look.unwelcome.unwrap_or_else(inherited);
+    if look.unwelcome.is_some() {
+        sites::take_out();
+    }
+    program.record(0, 0, injection);
 }
 
 /// Whether the program's own environment, which the shell gets, still has our entry.

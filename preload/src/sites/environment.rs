@@ -6,12 +6,17 @@ use core::ffi::c_char;
 
 const NAME: &[u8] = b"LD_PRELOAD=";
 
-/// Takes our entry out of the program's `environ`, before the program has looked at it: the whole variable if we are
-/// alone in it, else the end of its value. Nothing is moved in memory but the array's pointers.
+/// Takes our entry out before the program has looked, if that is safe.
 pub fn hide() {
-    if !sites::tells_exec() || next::bypasses_libc() {
-        return;
+    if sites::tells_exec() && !next::bypasses_libc() {
+        take_out();
     }
+}
+
+/// Takes our entry out of the program's `environ`: the whole variable if we are alone in it, else the end of its value.
+/// Nothing is moved in memory but the array's pointers.
+#[inline(never)]
+pub fn take_out() {
     let (Some(own), environment) = (next::own_path(), start::environment()) else { return };
     let mut n = 0;
     while !environment.pointer(n).is_null() {

@@ -110,10 +110,6 @@ pub fn getpgid() -> u32 {
 pub fn getsid() -> u32 {
     call1(nr::GETSID, 0) as u32
 }
-/// geteuid(2).
-pub fn geteuid() -> u32 {
-    call0(nr::GETEUID) as u32
-}
 /// getresuid(2) or getresgid(2): real, effective and saved id.
 pub fn getres(number: usize) -> [u32; 3] {
     let mut ids = [0u32; 3];
@@ -196,11 +192,11 @@ pub fn pread(fd: c_int, buf: &mut [u8], at: usize) -> isize {
 pub fn readlink(path: Path, buf: &mut [u8]) -> isize {
     call4(nr::READLINKAT, AT_FDCWD as usize, path as usize, buf.as_mut_ptr() as usize, buf.len())
 }
-/// Mode and owner of a file, or a negative errno.
+/// Mode, owner and group of a file, or a negative errno.
 pub fn stat(dir: c_int, path: Path, flags: c_int) -> Result<FileStat, isize> {
     let mut st = RawStat::ZERO;
     match call4(nr::NEWFSTATAT, dir as usize, path as usize, &raw mut st as usize, flags as usize) {
-        0 => Ok(FileStat { inode: st.dev_ino_nlink[1], mode: st.mode, uid: st.uid }),
+        0 => Ok(FileStat { inode: st.dev_ino_nlink[1], mode: st.mode, uid: st.uid, gid: st.rest[0] as u32 }),
         e => Err(e),
     }
 }
@@ -212,6 +208,12 @@ pub struct FileStat {
     pub mode: u32,
     /// `st_uid`.
     pub uid: u32,
+    /// `st_gid`.
+    pub gid: u32,
+}
+/// Whether an open file has this extended attribute.
+pub fn has_attribute(fd: c_int, name: &core::ffi::CStr) -> bool {
+    call4(nr::FGETXATTR, fd as usize, name.as_ptr() as usize, 0, 0) > 0
 }
 /// nanosleep(2).
 pub fn sleep_ns(ns: u64) {

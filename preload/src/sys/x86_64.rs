@@ -24,7 +24,6 @@ pub mod nr {
     pub const GETCWD: usize = 79;
     pub const CHDIR: usize = 80;
     pub const FCHDIR: usize = 81;
-    pub const GETEUID: usize = 107;
     pub const GETPPID: usize = 110;
     pub const GETRESUID: usize = 118;
     pub const GETRESGID: usize = 120;
@@ -32,6 +31,7 @@ pub mod nr {
     pub const GETSID: usize = 124;
     pub const CAPGET: usize = 125;
     pub const PRCTL: usize = 157;
+    pub const FGETXATTR: usize = 193;
     pub const OPENAT: usize = 257;
     pub const NEWFSTATAT: usize = 262;
     pub const UNLINKAT: usize = 263;
@@ -50,7 +50,7 @@ pub struct RawStat {
     pub dev_ino_nlink: [u64; 3],
     pub mode: u32,
     pub uid: u32,
-    rest: [u64; 14],
+    pub rest: [u64; 14],
 }
 
 impl RawStat {

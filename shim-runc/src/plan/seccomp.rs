@@ -6,8 +6,8 @@
 
 use serde_json::Value;
 
-/// Every system call of the agent's initialisation.
-const NEEDED: [&str; 17] = [
+/// Every system call of the agent's initialisation and of its look at what is executed.
+const NEEDED: [&str; 28] = [
     "openat",
     "ftruncate",
     "mmap",
@@ -25,6 +25,17 @@ const NEEDED: [&str; 17] = [
     "prctl",
     "prlimit64",
     "newfstatat",
+    "fallocate",
+    "unlinkat",
+    "mprotect",
+    "munmap",
+    "getresuid",
+    "getresgid",
+    "faccessat",
+    "pread64",
+    "readlinkat",
+    "fgetxattr",
+    "nanosleep",
 ];
 
 /// Why the filter (`linux.seccomp`) rules the agent out; `None` if it does not.

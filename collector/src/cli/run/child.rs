@@ -38,7 +38,7 @@ impl Prepared {
         let name = command.first().cloned().ok_or_else(|| Error::new("no command"))?;
         let environment = environment();
         let plain = strings(environment.clone());
-        let envp = if target::is_foreign(&name) { plain.clone() } else { preloaded(environment, agent) };
+        let envp = if target::of(&name).objection().is_some() { plain.clone() } else { preloaded(environment, agent) };
         Ok(Prepared { name, argv: Strings::new(argv), envp: Strings::new(envp), plain: Strings::new(plain) })
     }
 

@@ -1,5 +1,6 @@
 //! A state directory for one run: registration, the agent's copy, rings; removed at the end.
 
+use super::target;
 use crate::cli::complain;
 use crate::cli::summary::count;
 use crate::error::Error;
@@ -215,6 +216,7 @@ fn announcement(dir: &ContainerDir, command: &[OsString]) -> Container {
             uid: Uid::current().as_raw(),
             gid: Gid::current().as_raw(),
             terminal: std::io::stdin().is_terminal(),
+            target: command.first().map_or("", |name| target::of(name).name()).into(),
             ..Process::default()
         },
         runtime_pid: pid,
