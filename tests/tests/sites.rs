@@ -99,11 +99,6 @@ fn registers_and_the_words_below_the_stack_pointer() {
     same_at_sites(&Case::new(registers, &NONE), "execve: -1, changed:,");
 }
 
-#[test]
-fn errno_of_every_call() {
-    same_at_sites(&Case::new(targets::glibc("errnos"), &NONE), "errno 1234");
-}
-
 // -- where nothing can be patched -------------------------------------------------------------------------------------
 
 #[test]

@@ -208,11 +208,6 @@ fn thread_cancelled_in_open() {
 // -- results ----------------------------------------------------------------------------------------------------------
 
 #[test]
-fn errno_is_kept() {
-    same_saying(&case("errnos", &NONE), "errno 1234");
-}
-
-#[test]
 fn exit_status_and_signals_pass() {
     for (script, status) in
         [("exit 0", 0), ("exit 42", 42), ("kill -TERM $$", 143), ("kill -KILL $$", 137), ("kill -SEGV $$", 139)]
