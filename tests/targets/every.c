@@ -353,8 +353,6 @@ static void lookups(void) {
     CODE_INSIDE(getaddrinfo, 1, "no number", "80", &numeric, &list);
     ONE(gethostbyname, 0, ANY, 1, !gethostbyname("127.0.0.1"));
     ONE(gethostbyname2, 0, ANY, 1, !gethostbyname2("127.0.0.1", AF_INET));
-    ONE(gethostbyname, 1, ANY, 1, !gethostbyname("no.such.host.invalid"));
-    ONE(gethostbyname2, 1, ANY, 1, !gethostbyname2("no.such.host.invalid", AF_INET));
     CODE_INSIDE(gethostbyname_r, 0, "127.0.0.1", &room, buffer, sizeof buffer, &host, &why);
     CODE_INSIDE(gethostbyname_r, 1, "127.0.0.1", &room, buffer, 1, &host, &why);
     CODE_INSIDE(gethostbyname2_r, 0, "127.0.0.1", AF_INET, &room, buffer, sizeof buffer, &host, &why);
@@ -362,7 +360,9 @@ static void lookups(void) {
     CODE_INSIDE(gethostbyname2_r, 1, "127.0.0.1", AF_INET, &room, buffer, 1, &host, &why);
     say("its seventh argument: %d\n", why);
     ONE(dlopen, 0, ANY, 1, !dlopen(0, RTLD_NOW)), ONE(dlopen, 1, ANY, 1, !dlopen(missing, RTLD_NOW));
-#ifdef __GLIBC__
+#ifdef __GLIBC__ /* musl asks for seconds, even without a network */
+    ONE(gethostbyname, 1, ANY, 1, !gethostbyname("no.such.host.invalid"));
+    ONE(gethostbyname2, 1, ANY, 1, !gethostbyname2("no.such.host.invalid", AF_INET));
     ONE(dlmopen, 0, ANY, 1, !dlmopen(LM_ID_BASE, "libc.so.6", RTLD_NOW));
     ONE(dlmopen, 1, ANY, 1, !dlmopen(LM_ID_BASE, missing, RTLD_NOW));
 #endif
