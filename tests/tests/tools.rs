@@ -38,7 +38,9 @@ fn shown(outcome: &Outcome) -> Vec<String> {
     let lines = text.lines().filter(|line| {
         let frame = line.starts_with('#');
         let place = line.contains("syscall openat)") || line.contains("sysdeps") && !frame;
-        !place && !(frame && line.contains(" in ?? () from ") && line.contains("libporthole.so"))
+        let ours = frame && line.contains(" in ?? () from ") && line.contains("libporthole.so");
+        // said at any time before or after what the child prints
+        !(place || ours || line.starts_with("[Detaching "))
     });
     // frames are counted with ours
     let frame = |line: &str| match line.strip_prefix('#') {
