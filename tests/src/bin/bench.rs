@@ -1,8 +1,10 @@
 //! What porthole costs: the same calls bare and hooked, taking turns, as medians and ratios. Prints, and never fails
 //! for being slow: machines differ, and shared ones change by the minute.
 //!
-//! `porthole-bench [ROUNDS [real]]`; `scripts/bench` builds and runs it; `real` is real work alone.
+//! `porthole-bench [ROUNDS [real|latency]]`; `scripts/bench` builds and runs it; the second word runs that part alone.
 
+#[path = "../../bench/latency.rs"]
+mod latency;
 #[path = "../../bench/real.rs"]
 mod real;
 
@@ -87,8 +89,10 @@ fn row(what: &str, bare: &mut [f64], hooked: &mut [f64], goal: &str) {
 fn main() {
     let rounds: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(60);
     let scratch = Scratch::new();
-    if std::env::args().nth(2).is_some_and(|part| part == "real") {
-        return real::run(&scratch, rounds);
+    match std::env::args().nth(2).as_deref() {
+        Some("real") => return real::run(&scratch, rounds),
+        Some("latency") => return latency::run(&scratch),
+        _ => {}
     }
     let mut hooked = Command::new(binaries::porthole());
     hooked.args(["run", "--events"]).arg(scratch.join("events")).arg("--");
@@ -149,6 +153,7 @@ fn main() {
     row("a million without a pause", &mut b, &mut h, &format!("{share:.1} % of a core"));
     drop(bare);
     drop(hooked); // says what it recorded and lost
+    latency::run(&scratch);
 
     println!();
     real::run(&scratch, rounds);
