@@ -2,6 +2,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=discard.ld");
     for arg in [
         "-nostdlib",
         "-nostartfiles",
@@ -20,6 +21,8 @@ fn main() {
     ] {
         println!("cargo:rustc-cdylib-link-arg={arg}");
     }
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("discard.ld");
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-T,{}", script.display());
     let release = std::env::var("PROFILE").is_ok_and(|p| p == "release");
     let x86_64 = std::env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|a| a == "x86_64");
     if release && x86_64 {

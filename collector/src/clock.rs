@@ -72,6 +72,15 @@ impl Clock {
         self.last = Some(now);
     }
 
+    /// Nanoseconds of a span in a record's unit; `None` where that unit cannot be told.
+    pub fn span_ns(&self, unit: u8, span: u64) -> Option<u64> {
+        match unit {
+            u if u == Unit::Tsc as u8 && self.ns_per_tick > 0.0 => Some((span as f64 * self.ns_per_tick) as u64),
+            u if u == Unit::Realtime as u8 => Some(span),
+            _ => None,
+        }
+    }
+
     /// The time of day of a record's time, read at `now_ns`. A record comes from the past, and not from a far one;
     /// everything else is given the time of reading.
     pub fn time_of_day(&self, unit: u8, time: u64, now_ns: u64) -> u64 {

@@ -67,6 +67,8 @@ impl Container {
             files: c.files.load(Relaxed),
             connections: c.connections.load(Relaxed),
             records: c.received.load(Relaxed),
+            record_ns: c.record_ns.load(Relaxed).checked_div(c.record_samples.load(Relaxed)).unwrap_or(0),
+            record_samples: c.record_samples.load(Relaxed),
             lost: c.lost(),
             refused: c.refused(),
             sessions_open: c.sessions_open.load(Relaxed),

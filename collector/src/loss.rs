@@ -48,6 +48,10 @@ pub struct Counters {
     pub connections: AtomicU64,
     /// Distinct processes.
     pub processes: AtomicU64,
+    /// Records whose cost to their program was sampled.
+    pub record_samples: AtomicU64,
+    /// What these have cost, nanoseconds.
+    pub record_ns: AtomicU64,
     /// Rings open now.
     pub sessions_open: AtomicU64,
     /// Rings ever opened.

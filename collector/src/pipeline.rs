@@ -168,7 +168,10 @@ impl Pipeline {
             outputs: self.outputs.iter().map(|o| lock(o).clone()).collect(),
             ..Default::default()
         };
+        let mut sampled = (0, 0);
         for container in self.containers() {
+            sampled.0 += container.record_ns * container.record_samples;
+            sampled.1 += container.record_samples;
             *if container.state == "deleted" {
                 &mut status.containers_deleted
             } else {
@@ -184,6 +187,7 @@ impl Pipeline {
                 *status.refused.entry(reason).or_default() += n;
             }
         }
+        status.record_ns = u64::checked_div(sampled.0, sampled.1).unwrap_or(0);
         status
     }
 

@@ -27,6 +27,8 @@ pub struct Status {
     pub records_received: u64,
     /// Records that did not arrive, by reason.
     pub records_lost: BTreeMap<String, u64>,
+    /// What writing a record costs its program, nanoseconds: mean of samples that agents take; 0 = no sample yet.
+    pub record_ns: u64,
     /// Events made of them, and of what the collector saw itself.
     pub events: u64,
     /// Connections, hellos and ring files refused, by reason.
@@ -88,6 +90,10 @@ pub struct ContainerView {
     /// Connections made (or in progress).
     pub connections: u64,
     pub records: u64,
+    /// See [`Status::record_ns`].
+    pub record_ns: u64,
+    /// Samples that this is the mean of.
+    pub record_samples: u64,
     pub lost: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
     pub sessions_open: u64,

@@ -299,3 +299,33 @@ fn a_hello_that_comes_late_tells_who_it_was() {
     let grades: Vec<&serde_json::Value> = of_type(&lines, "openat").iter().map(|l| &l["porthole.identity"]).collect();
     assert_eq!(grades, ["inherited", "verified"]);
 }
+
+#[test]
+fn what_records_cost_is_told_by_samples_and_nonsense_is_left_out() {
+    use porthole_common::ring::{COST_OFFSET, SAMPLES_OFFSET};
+    use std::os::unix::fs::FileExt;
+    let state = State::new();
+    let pipeline = state.start();
+    let (_c, ring) = session(&state, "0123456789abcdef0123456789abcdef");
+    let put = |cost: u64, samples: u64| {
+        ring.file.write_all_at(&cost.to_le_bytes(), COST_OFFSET as u64).unwrap();
+        ring.file.write_all_at(&samples.to_le_bytes(), SAMPLES_OFFSET as u64).unwrap();
+    };
+    let opens = |n: usize| state.wait("opens", |l| of_type(l, "openat").len() == n);
+    put(900, 3);
+    assert!(ring.open("/a", 3));
+    opens(1);
+    let told = |what: &str| {
+        let c = &pipeline.containers()[0];
+        assert_eq!((c.record_ns, c.record_samples), (300, 3), "{what}");
+    };
+    told("three samples of 300 ns");
+    for (n, (cost, samples)) in [(u64::MAX, 4), (901, u64::MAX), (0, 0)].into_iter().enumerate() {
+        put(cost, samples);
+        assert!(ring.open("/b", 3));
+        opens(n + 2);
+        told("nonsense");
+    }
+    assert_eq!(pipeline.status().record_ns, 300);
+    pipeline.stop();
+}

@@ -5,7 +5,7 @@ use crate::{clock, init, process, sandbox, session, sys};
 use porthole_common::limits::RECORD;
 use porthole_common::msgpack::Writer;
 use porthole_common::ring::producer::{Full, Shared, Slot, commit_word, reserve};
-use porthole_common::ring::{Commit, RECORD_HEADER, checksum};
+use porthole_common::ring::{Commit, RECORD_HEADER, SAMPLE_EVERY, SAMPLED, checksum};
 
 /// Who made the call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub fn record_hot(caller: Caller, urgency: Urgency, prefix: &[u64], rest: &[u8])
     }
     let check = sum.finish();
     place.ring.commit(slot.offset, Commit { check, pad: false, len: len as u16 }.pack());
+    place.sample();
 }
 
 /// The bytes of a record's prefix as words.
@@ -148,6 +149,15 @@ impl Place {
     fn commit(&self, slot: Slot, len: usize) {
         self.header(slot);
         self.ring.commit(slot.offset, commit_word(slot, self.pid, self.time, self.payload(slot, len)));
+        self.sample();
+    }
+
+    /// Notes now and then what a record costs its program, for whoever asks what porthole does.
+    #[inline(always)]
+    fn sample(&self) {
+        if self.sequence % SAMPLE_EVERY == SAMPLED && self.time != 0 {
+            self.ring.sampled(clock::now().wrapping_sub(self.time));
+        }
     }
 
     /// Writes the record's header; where its payload starts.

@@ -7,7 +7,7 @@ use crate::{sandbox, sys};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use porthole_common::limits::RING_HEADER;
 use porthole_common::ring::producer::Shared;
-use porthole_common::ring::{HEAD_OFFSET, TAIL_OFFSET};
+use porthole_common::ring::{COST_OFFSET, HEAD_OFFSET, SAMPLES_OFFSET, TAIL_OFFSET};
 
 /// One mapping.
 pub struct Mapping {
@@ -90,6 +90,13 @@ impl Mapping {
     /// Start of the header page.
     pub fn base(&self) -> usize {
         self.base.load(Relaxed)
+    }
+
+    /// A sampled record took so long to write.
+    #[cold]
+    pub fn sampled(&self, time: u64) {
+        self.word64(COST_OFFSET).fetch_add(time, Relaxed);
+        self.word64(SAMPLES_OFFSET).fetch_add(1, Relaxed);
     }
 
     #[inline(always)]

@@ -3,7 +3,9 @@
 use porthole_common::limits::RING_HEADER;
 use porthole_common::record::{Call, Hello, Kind, Record, hello_flags};
 use porthole_common::ring::reader::{Found, Reader};
-use porthole_common::ring::{HEAD_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, Head};
+use porthole_common::ring::{
+    COST_OFFSET, HEAD_OFFSET, HELLO_LEN_OFFSET, HELLO_OFFSET, Head, SAMPLE_EVERY, SAMPLED, SAMPLES_OFFSET,
+};
 use porthole_common::{WIRE_VERSION, control};
 use porthole_tests::binaries;
 use porthole_tests::scratch::Scratch;
@@ -248,4 +250,15 @@ fn large_environments_of_vfork_children_do_not_fill_memory() {
     let share = Share::new();
     let (bare, hooked) = (shell_memory(None), shell_memory(Some(&share.library())));
     assert!(hooked <= bare + 8, "{hooked} KiB, without the agent {bare}");
+}
+
+#[test]
+fn what_a_record_costs_is_sampled() {
+    let share = Share::new();
+    share.run(&targets::glibc("opens"), &["200"]);
+    let ring = share.only_ring();
+    // of each 64 sequence numbers one, whether it is an open or what the start tells
+    let expected = (ring.head().sequence + SAMPLE_EVERY - SAMPLED - 1) / SAMPLE_EVERY;
+    assert_eq!(ring.u32_at(SAMPLES_OFFSET), expected);
+    assert!(expected >= 3 && ring.u32_at(COST_OFFSET) > 0, "{expected} samples");
 }

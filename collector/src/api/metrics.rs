@@ -147,7 +147,7 @@ fn own(out: &mut Text, s: &Status, usage: &Usage) {
 /// Metrics of each container that runs.
 fn of_containers(out: &mut Text, containers: &[ContainerView]) {
     type Of = fn(&ContainerView) -> u64;
-    let families: [(&str, Kind, &str, Of); 7] = [
+    let families: [(&str, Kind, &str, Of); 8] = [
         ("porthole_container_records_total", Kind::Counter, "Records received of a container.", |c| c.records),
         ("porthole_container_lost_total", Kind::Counter, "Its records that did not arrive.", |c| c.lost.values().sum()),
         ("porthole_container_execs_total", Kind::Counter, "Its programs executed.", |c| c.execs),
@@ -155,6 +155,9 @@ fn of_containers(out: &mut Text, containers: &[ContainerView]) {
         ("porthole_container_connections_total", Kind::Counter, "Its connections made.", |c| c.connections),
         ("porthole_container_processes_total", Kind::Counter, "Its processes seen.", |c| c.processes),
         ("porthole_container_sessions_open", Kind::Gauge, "Its rings that are open.", |c| c.sessions_open),
+        ("porthole_container_record_nanoseconds", Kind::Gauge, "Writing a record in it, mean of samples.", |c| {
+            c.record_ns
+        }),
     ];
     for (name, kind, help, of) in families {
         out.family(name, kind, help);

@@ -53,6 +53,13 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
         ("sessions", format!("{} open, {} in all", s.sessions_open, s.sessions_total)),
         ("records", format!("{} received, lost {}", s.records_received, alarm(&s.records_lost))),
         ("events", s.events.to_string()),
+        (
+            "programs",
+            match s.record_ns {
+                0 => "no sample yet of what a record costs them".into(),
+                ns => format!("{ns} ns for writing a record, mean of samples"),
+            },
+        ),
         ("refused", alarm(&s.refused)),
     ];
     for output in &s.outputs {

@@ -3,12 +3,14 @@
 use super::message::{Batch, Item, Message, SessionId};
 use super::ring::Ring;
 use super::{Ingest, message};
+use crate::clock::Clock;
 use crate::container::Container;
 use crate::loss::{Counters, Reason};
 use porthole_common::limits::OVERFLOW_RING;
 use porthole_common::ring::reader::{Found, Reader};
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Time between two looks at a ring that had something, and the longest time between two looks.
@@ -34,6 +36,8 @@ pub(super) struct Open {
     shared: Arc<Container>,
     reader: Reader,
     clock: u8,
+    /// See [`Ring::cost`], as of the last look.
+    cost: (u64, u64),
     interval: Duration,
     /// When something came last.
     heard_at: Instant,
@@ -60,12 +64,30 @@ impl Open {
             shared,
             reader,
             clock,
+            cost: (0, 0),
             interval: ACTIVE,
             heard_at: now,
             due: now,
             unfinished_since: None,
             asked_at: now,
             maybe_over: false,
+        }
+    }
+
+    /// Adds what sampled records have cost since the last look. The numbers are the container's word: what no record can
+    /// have cost is left out.
+    fn sample(&mut self, clock: &Clock) {
+        const AT_MOST_NS: u64 = 1_000_000;
+        let Some((cost, samples)) = self.ring.cost() else { return };
+        let (before, count) = (self.cost, samples.wrapping_sub(self.cost.1));
+        if count == 0 {
+            return;
+        }
+        self.cost = (cost, samples);
+        let ns = clock.span_ns(self.clock, cost.wrapping_sub(before.0)).map(|ns| ns / count);
+        if let Some(ns) = ns.filter(|ns| *ns <= AT_MOST_NS && count <= u64::from(self.ring.data_len)) {
+            self.shared.counters.record_samples.fetch_add(count, Relaxed);
+            self.shared.counters.record_ns.fetch_add(ns * count, Relaxed);
         }
     }
 
@@ -244,6 +266,7 @@ impl Ingest {
             return false;
         }
         batch.until = open.reader;
+        open.sample(&self.clock);
         let told = tampered.then(|| (open.shared.clone(), open.ring.session.clone()));
         self.count(&batch, id);
         if let Some((container, session)) = told {

@@ -137,6 +137,15 @@ impl Ring {
         Some(Head::unpack(u64::from_le_bytes(word)))
     }
 
+    /// What the sampled records have cost their program in all, in the records' unit, and how many they were.
+    pub fn cost(&self) -> Option<(u64, u64)> {
+        const { assert!(ring::SAMPLES_OFFSET == ring::COST_OFFSET + 8) };
+        let mut words = [0u8; 16];
+        self.file.read_exact_at(&mut words, ring::COST_OFFSET as u64).ok()?;
+        let (cost, samples) = words.split_at(8);
+        Some((u64::from_le_bytes(cost.try_into().ok()?), u64::from_le_bytes(samples.try_into().ok()?)))
+    }
+
     /// Copies what lies between `reader` and `head` into `data`, which mirrors the ring's data. What the file no
     /// longer has reads as zeros. `false` when the head is impossible.
     pub fn copy(&self, reader: Reader, head: Head, data: &mut [u8]) -> bool {

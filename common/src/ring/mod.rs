@@ -5,7 +5,7 @@
 //! what lies between its own position and the head, and tells the writers by [`TAIL`] what it has taken.
 //!
 //! ```text
-//! header   magic, version, size | HEAD: sequence and position | TAIL | hello record
+//! header   magic, version, size | HEAD: sequence and position, what samples cost | TAIL | hello record
 //! data          [commit word, sequence, pid, time, payload …][commit word, …] …   each a multiple of 8 bytes
 //! ```
 //!
@@ -34,6 +34,14 @@ pub const DATA_LEN_OFFSET: usize = 12;
 pub const HELLO_LEN_OFFSET: usize = 16;
 /// Offset of the writers' word (u64): sequence of the next record in the high half, its position in the low half.
 pub const HEAD_OFFSET: usize = 64;
+/// Offset of the time (u64, in the records' unit) that writing the sampled records has taken in all.
+pub const COST_OFFSET: usize = 72;
+/// Offset of the number of records (u64) that were sampled.
+pub const SAMPLES_OFFSET: usize = 80;
+/// One record of so many is sampled: the one whose sequence number is [`SAMPLED`] modulo this.
+pub const SAMPLE_EVERY: u32 = 64;
+/// See [`SAMPLE_EVERY`]. Not the first, which pays for what the others find prepared.
+pub const SAMPLED: u32 = 32;
 /// Offset of the reader's word (u32): position up to which the writers may overwrite. On a cache line of its own.
 pub const TAIL_OFFSET: usize = 128;
 /// Offset of the hello record in the header.
