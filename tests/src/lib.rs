@@ -12,6 +12,7 @@ pub mod docker;
 pub mod events;
 pub mod program;
 pub mod recall;
+pub mod release;
 pub mod rootfs;
 pub mod scratch;
 pub mod suite;

@@ -75,7 +75,7 @@ pub fn make(root: &Path) {
 }
 
 /// Shared objects that a program loads, its loader included.
-fn needed(program: &Path) -> Vec<PathBuf> {
+pub(crate) fn needed(program: &Path) -> Vec<PathBuf> {
     let out = Command::new("ldd").arg(program).output().expect("ldd runs");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(out.status.success(), "ldd {}: {text}", program.display());
