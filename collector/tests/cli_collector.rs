@@ -33,7 +33,10 @@ impl Registered {
             rootfs: "/".into(),
             runtime_pid: me,
             runtime_start: life::start_time(me),
-            injection: Injection::Preload { library: claim.dir().library().display().to_string() },
+            injection: Injection::Preload {
+                library: claim.dir().library().display().to_string(),
+                inject: Default::default(),
+            },
             ..Container::default()
         };
         claim.publish(&container).unwrap();

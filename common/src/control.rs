@@ -23,6 +23,16 @@ pub const GENERATION: usize = 32;
 pub const CAPTURE: usize = 36;
 /// Offset of the clock (u8): [`crate::record::Clock`].
 pub const CLOCK: usize = 40;
+/// Offset of how the agent gets into programs (u8): [`entry`]. 0 in the file as built: by the variable alone.
+pub const ENTRY: usize = 41;
+
+/// How the agent gets into programs.
+pub mod entry {
+    /// `/etc/ld.so.preload` names it: whatever is executed loads it.
+    pub const FILE: u8 = 1;
+    /// `LD_PRELOAD` does not, and stays as the program has it.
+    pub const NO_VARIABLE: u8 = 2;
+}
 /// Offset of the ring size (u32, data bytes, a power of two); 0 means [`crate::limits::RING_DATA`].
 pub const RING_DATA: usize = 44;
 

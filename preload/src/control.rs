@@ -2,7 +2,7 @@
 //!
 //! The collector writes it in the file; since no process ever writes to the page, all of them see the change at once.
 
-use porthole_common::control::{ALIGN, CAPTURE, CLOCK, MAGIC, RING_DATA, SIZE};
+use porthole_common::control::{ALIGN, CAPTURE, CLOCK, ENTRY, MAGIC, RING_DATA, SIZE, entry};
 use porthole_common::limits;
 use porthole_common::record::{Clock, Kind};
 use porthole_common::ring::valid_data_len;
@@ -40,6 +40,21 @@ pub fn wants(kind: Kind) -> bool {
 /// The clock that the host has chosen.
 pub fn clock() -> Clock {
     if word(CLOCK) & 0xff == Clock::Tsc as u32 { Clock::Tsc } else { Clock::Realtime }
+}
+
+/// Whether the loader's own list names us, so that whatever is executed loads us.
+pub fn in_file() -> bool {
+    has_entry(entry::FILE)
+}
+
+/// Whether `LD_PRELOAD` does not, and is none of our business.
+pub fn not_in_variable() -> bool {
+    has_entry(entry::NO_VARIABLE)
+}
+
+fn has_entry(bit: u8) -> bool {
+    const _: () = assert!(ENTRY == CLOCK + 1);
+    word(CLOCK) >> 8 & u32::from(bit) != 0
 }
 
 /// Data bytes of a new ring.

@@ -4,7 +4,7 @@
 //! everything. There is no lock: whoever wins the first swap does it; a thread or a signal handler that comes in
 //! between is passed through and not recorded.
 
-use crate::{clock, next, record, session, sites};
+use crate::{clock, next, record, sandbox, session, sites};
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
 const NEW: u32 = 0;
@@ -28,6 +28,11 @@ fn initialise() {
         return;
     }
     let objects = next::walk();
+    if sandbox::inherited() {
+        sandbox::set(true);
+        STATE.store(DONE, Release);
+        return;
+    }
     clock::choose();
     sites::patch();
     sites::hide();

@@ -3,7 +3,7 @@
 //! From then on a system call that the program does not make itself may be fatal, so the agent makes none. What it
 //! needs later (the ring's pages, memory for another environment) is fetched just before the filter is installed.
 
-use crate::sys;
+use crate::{control, start, sys};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
 #[unsafe(link_section = ".data")]
@@ -19,6 +19,19 @@ static THREADS: [AtomicUsize; PARTS] = [const { AtomicUsize::new(0) }; PARTS];
 const PARTS: usize = 16;
 /// Bytes of one part: address space only, until it is used. Environments are rarely larger.
 pub const SCRATCH_LEN: usize = 64 * 1024;
+
+/// Variable that tells a program below such a filter, which the loader's own list makes load us, that we are not to
+/// make any call.
+pub const QUIET: &[u8] = b"PORTHOLE_QUIET=";
+
+/// Whether this program was started below a filter by a process that has set it. Whoever starts a set-user-id program
+/// could set the variable, too: there it says nothing.
+pub fn inherited() -> bool {
+    const AT_SECURE: core::ffi::c_ulong = 23;
+    control::in_file()
+        && start::variable(start::environment(), QUIET.strip_suffix(b"=").unwrap_or(QUIET)).is_some()
+        && start::auxiliary(AT_SECURE) == Some(0)
+}
 
 /// Whether optional system calls are over for this process and its forked children.
 #[inline(always)]

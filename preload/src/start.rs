@@ -30,6 +30,7 @@ pub fn environment() -> Strings {
 }
 
 /// The value of an environment variable.
+#[inline(never)]
 pub fn variable<'a>(environment: Strings, name: &[u8]) -> Option<&'a [u8]> {
     environment.iter(4096).find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="))
 }

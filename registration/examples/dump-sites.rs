@@ -8,8 +8,8 @@ fn main() {
     for root in std::env::args().skip(1) {
         println!("{root}");
         match porthole_registration::sites::table(Path::new(&root), &state) {
-            Some(table) => dump(&table[4..]),
-            None => println!("  no C library that is understood"),
+            Ok(table) => dump(&table[4..]),
+            Err(reason) => println!("  {reason}"),
         }
     }
 }

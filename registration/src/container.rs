@@ -1,5 +1,6 @@
 //! `container.json` and the files below `execs/`.
 
+use crate::sites::Depth;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -54,6 +55,11 @@ pub struct Container {
     pub runtime_root: String,
     /// Whether and how the agent was put into it.
     pub injection: Injection,
+    /// How deep the agent was asked to look.
+    pub depth: Depth,
+    /// What could not be had.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shortfalls: Vec<Shortfall>,
     /// Verb that made it: `create`, `run` or `restore` (`run` is followed by no `delete`).
     pub verb: String,
     /// Process of the runtime, in the pid namespace of who registered it: of `create` until the container is made, of
@@ -64,6 +70,9 @@ pub struct Container {
     /// Directory on the host that the runtime makes as mount point in the root file system and that is removed again
     /// when the edits are undone; empty = none.
     pub mount_point_made: String,
+    /// Whether the runtime makes an empty `/etc/ld.so.preload` as mount point in the root file system, which is removed
+    /// again when the edits are undone.
+    pub preload_file_made: bool,
 }
 
 /// Container engines.
@@ -148,14 +157,52 @@ pub struct Process {
 pub enum Injection {
     /// Yes.
     Preload {
-        /// `LD_PRELOAD` entry, a path inside the container.
+        /// The agent's path inside the container.
         library: String,
+        /// What names it to the loader.
+        #[serde(default)]
+        inject: Inject,
     },
     /// No; the container is a blind spot.
     None {
         /// Why, in words.
         reason: String,
     },
+}
+
+/// What makes a program's loader load the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Inject {
+    /// The variable `LD_PRELOAD`.
+    #[default]
+    Env,
+    /// The file `/etc/ld.so.preload`.
+    File,
+    /// Both.
+    Both,
+}
+
+impl Inject {
+    /// Whether the variable does.
+    pub fn by_variable(self) -> bool {
+        self != Inject::File
+    }
+
+    /// Whether the file does; set-user-id programs obey it, too.
+    pub fn by_file(self) -> bool {
+        self != Inject::Env
+    }
+}
+
+/// Something that was asked for and could not be had; the container runs with less.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shortfall {
+    /// What there is instead: `symbols_only`, `env_only`.
+    pub reason: String,
+    /// Why, in words.
+    pub detail: String,
 }
 
 impl Default for Injection {

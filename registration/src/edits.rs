@@ -1,6 +1,6 @@
 //! porthole's edits in an OCI spec: how they are made, recognised and taken out again. Pure functions on JSON.
 
-use crate::layout::{MOUNT_DEV, MOUNT_ROOT, RINGS};
+use crate::layout::{MOUNT_DEV, MOUNT_ROOT, PRELOAD_FILE, PRELOAD_NAME, RINGS};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,16 @@ pub fn mounts(share_mnt: &Path, share_rings: &Path, mount_point: &str) -> [Value
     ]
 }
 
+/// The mount that shows a container the share's list of libraries to load.
+pub fn preload_mount(share_mnt: &Path) -> Value {
+    json!({
+        "destination": PRELOAD_FILE,
+        "type": "bind",
+        "source": share_mnt.join(PRELOAD_NAME).to_string_lossy(),
+        "options": ["bind", "private", "ro", "nosuid", "nodev", "noexec"],
+    })
+}
+
 /// The share directories that porthole's mounts in this spec refer to, with no directory twice.
 pub fn shares(spec: &Value) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -91,9 +101,13 @@ pub fn remove(spec: &mut Value, share: &Path) -> bool {
     true
 }
 
-/// Ours is a mount at one of our places whose source is a directory of a share.
+/// Ours is a mount at one of our places whose source is a directory of a share, or its list for the loader.
 fn share_of(mount: &Value) -> Option<&Path> {
     let (destination, source) = (mount.get("destination")?.as_str()?, Path::new(mount.get("source")?.as_str()?));
+    if destination == PRELOAD_FILE {
+        let share = source.parent()?.parent()?;
+        return (source.ends_with(Path::new("share/mnt").join(PRELOAD_NAME))).then_some(share);
+    }
     let name = [MOUNT_DEV, MOUNT_ROOT].iter().find_map(|at| match destination.strip_prefix(at)? {
         "" => Some("mnt"),
         rest => (rest.strip_prefix('/')? == RINGS).then_some(RINGS),
@@ -143,8 +157,9 @@ mod tests {
         let [a, b] = mounts(Path::new("/s/a/share/mnt"), Path::new("/s/a/share/rings"), MOUNT_DEV);
         let [c, d] = mounts(Path::new("/s/c/share/mnt"), Path::new("/s/c/share/rings"), MOUNT_ROOT);
         let user = json!({"destination": "/dev/porthole", "source": "/home/me/mnt", "type": "bind"});
+        let list = json!({"destination": "/etc/ld.so.preload", "source": "/home/me/ld.so.preload", "type": "bind"});
         let mut spec = json!({
-            "mounts": [user, a, b, c, d],
+            "mounts": [user, a, b, preload_mount(Path::new("/s/a/share/mnt")), c, d, list],
             "process": {"env": ["LD_PRELOAD=/dev/porthole/libporthole.so"]},
         });
         assert_eq!(shares(&spec), [Path::new("/s/a/share"), Path::new("/s/c/share")]);
@@ -152,6 +167,6 @@ mod tests {
         assert_eq!(spec["process"]["env"].as_array().unwrap().len(), 1, "the other share still needs it");
         assert!(!remove(&mut spec, Path::new("/s/a/share")));
         assert!(remove(&mut spec, Path::new("/s/c/share")));
-        assert_eq!(spec, json!({"mounts": [user], "process": {"env": []}}));
+        assert_eq!(spec, json!({"mounts": [user, list], "process": {"env": []}}));
     }
 }

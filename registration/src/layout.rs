@@ -16,6 +16,12 @@ pub const RINGS: &str = "rings";
 pub const MOUNT_DEV: &str = "/dev/porthole";
 /// Where it is mounted otherwise.
 pub const MOUNT_ROOT: &str = "/.porthole";
+/// The announcement, in a container's directory.
+pub const CONTAINER_JSON: &str = "container.json";
+/// The file that every program's loader reads, in a container.
+pub const PRELOAD_FILE: &str = "/etc/ld.so.preload";
+/// File name of what is mounted over it, beside the agent.
+pub const PRELOAD_NAME: &str = "ld.so.preload";
 /// File below the state directory that a running collector holds a lock (flock) on.
 pub const COLLECTOR_LOCK: &str = "collector.lock";
 /// The API socket below the state directory.
@@ -47,7 +53,7 @@ impl ContainerDir {
     }
     /// The announcement.
     pub fn container_json(&self) -> PathBuf {
-        self.root.join("container.json")
+        self.root.join(CONTAINER_JSON)
     }
     /// The bundle's config.json before porthole's edits.
     pub fn config_original(&self) -> PathBuf {
@@ -80,6 +86,10 @@ impl ContainerDir {
     /// The collector's socket.
     pub fn socket(&self) -> PathBuf {
         self.mnt().join(SOCKET)
+    }
+    /// What is mounted over [`PRELOAD_FILE`].
+    pub fn preload_file(&self) -> PathBuf {
+        self.mnt().join(PRELOAD_NAME)
     }
     /// The rings.
     pub fn rings(&self) -> PathBuf {

@@ -11,6 +11,7 @@
 //!                                      without the agent a directory with empty mnt/ and rings/
 //!         mnt/                   0755  what the container sees read-only, at `/dev/porthole` or `/.porthole`
 //!             libporthole.so     0755  a copy of the agent, its control page included
+//!             ld.so.preload      0644  with `inject: file` or `both`: what the container sees as /etc/ld.so.preload
 //!             sock               0666  the collector's socket (made by the collector)
 //!             rings/                   where `rings/` is mounted inside the container (`porthole run`: a link to it)
 //!         rings/                 1777  what the container can write: one file per session, and `overflow`
@@ -27,6 +28,7 @@ pub mod error;
 pub mod file;
 pub mod layout;
 pub mod life;
+pub mod preload_file;
 pub mod registry;
 pub mod share;
 pub mod sites;

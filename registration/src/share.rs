@@ -1,6 +1,7 @@
 //! The share: the small file system that one container and the collector have in common.
 
 use crate::clock;
+use crate::container::Inject;
 use crate::error::{Context, Error, Result};
 use crate::file;
 use crate::layout::{self, ContainerDir, RINGS};
@@ -37,7 +38,11 @@ pub enum View<'a> {
 
 /// A library that can serve as agent: it has a control page.
 #[derive(Debug)]
-pub struct Agent(Vec<u8>);
+pub struct Agent {
+    bytes: Vec<u8>,
+    /// See [`Agent::shallow`].
+    shallow: Option<&'static str>,
+}
 
 impl Agent {
     /// Largest file that is taken for an agent.
@@ -54,14 +59,26 @@ impl Agent {
         })?;
         bytes[page + control::GENERATION..][..4].copy_from_slice(&1u32.to_le_bytes());
         bytes[page + control::CLOCK] = clock::of_this_machine() as u8;
-        Ok(Agent(bytes))
+        Ok(Agent { bytes, shallow: None })
     }
 
     /// The same agent, making rings of `data` bytes (a power of two that `porthole_common::ring::valid_data_len`
     /// accepts; agents ignore any other).
     pub fn with_rings_of(mut self, data: u32) -> Agent {
-        if let Some(page) = control::find(&self.0) {
-            self.0[page + control::RING_DATA..][..4].copy_from_slice(&data.to_le_bytes());
+        if let Some(page) = control::find(&self.bytes) {
+            self.bytes[page + control::RING_DATA..][..4].copy_from_slice(&data.to_le_bytes());
+        }
+        self
+    }
+
+    /// The same agent, told how it gets into programs.
+    pub fn entering_by(mut self, inject: Inject) -> Agent {
+        if let Some(page) = control::find(&self.bytes) {
+            self.bytes[page + control::ENTRY] = match inject {
+                Inject::Env => 0,
+                Inject::File => control::entry::FILE | control::entry::NO_VARIABLE,
+                Inject::Both => control::entry::FILE,
+            };
         }
         self
     }
@@ -73,15 +90,21 @@ impl Agent {
 
     /// The same; what is found is kept for the next time in this state directory.
     pub fn with_sites_kept(mut self, root: &Path, state: &Path, depth: Depth) -> Agent {
-        if depth == Depth::Auto
-            && let Some(page) = control::find(&self.0)
-            && let Some(table) = sites::table(root, state)
-            && let Some(place) =
-                self.0[page + porthole_common::sites::OFFSET..page + control::SIZE].get_mut(..table.len())
-        {
-            place.copy_from_slice(&table);
+        let Some(page) = control::find(&self.bytes).filter(|_| depth != Depth::Symbols) else { return self };
+        let room = &mut self.bytes[page + porthole_common::sites::OFFSET..page + control::SIZE];
+        match sites::table(root, state) {
+            Ok(table) => match room.get_mut(..table.len()) {
+                Some(place) => place.copy_from_slice(&table),
+                None => self.shallow = Some("the table of its C library's system calls is too long"),
+            },
+            Err(reason) => self.shallow = Some(reason),
         }
         self
+    }
+
+    /// Why the agent cannot look deeper than the names of functions, where it was to.
+    pub fn shallow(&self) -> Option<&'static str> {
+        self.shallow
     }
 }
 
@@ -95,7 +118,7 @@ impl Agent {
 pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View<'_>) -> Result<Option<Error>> {
     let share = dir.share();
     file::make_dir(&share, 0o755)?;
-    let size = size(memory_limit, agent.0.len() as u64);
+    let size = size(memory_limit, agent.bytes.len() as u64);
     let label = match view {
         View::Container { label } => label,
         View::Host => "",
@@ -122,7 +145,7 @@ pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View<'_>
         View::Container { .. } => file::make_dir(&rings_seen, 0o755)?,
         View::Host => symlink(Path::new("..").join(RINGS), &rings_seen).context("link", &rings_seen)?,
     }
-    write_new(&dir.library(), &agent.0, 0o755, 0)?;
+    write_new(&dir.library(), &agent.bytes, 0o755, 0)?;
     // For the container's root alone: who can write a file can also cut it, and that is fatal to every process that has
     // it mapped. A user's process without room for a ring of its own is a blind spot instead.
     let overflow = dir.rings().join(limits::OVERFLOW_RING);
@@ -208,7 +231,7 @@ mod tests {
         bytes[control::SIZE..][..control::MAGIC.len()].copy_from_slice(&control::MAGIC);
         fs::write(&path, &bytes).unwrap();
         let agent = Agent::load(&path).unwrap();
-        assert_eq!(agent.0[control::SIZE + control::GENERATION..][..4], [1, 0, 0, 0]);
+        assert_eq!(agent.bytes[control::SIZE + control::GENERATION..][..4], [1, 0, 0, 0]);
         fs::remove_file(&path).unwrap();
         assert!(Agent::load(&path).is_err());
     }

@@ -4,7 +4,9 @@ use crate::container::Container;
 use crate::edits;
 use crate::error::{Error, Result};
 use crate::file;
-use crate::layout::ContainerDir;
+use crate::layout::{CONTAINER_JSON, ContainerDir};
+use crate::life;
+use crate::preload_file;
 use serde::Serialize;
 use serde_json::Value;
 use std::io;
@@ -29,11 +31,24 @@ pub fn undo(dir: &ContainerDir) -> Result<()> {
         // Fails unless it is an empty directory, which is right.
         let _ = std::fs::remove_dir(&container.mount_point_made);
     }
+    // Where it is gone, another container's mount over it is gone, too.
+    if container.preload_file_made && !is_shared(dir, &container.rootfs) {
+        preload_file::remove_made(Path::new(&container.rootfs));
+    }
     if container.bundle.is_empty() {
         Ok(())
     } else {
         undo_config(dir, &Path::new(&container.bundle).join("config.json"))
     }
+}
+
+/// Whether another container lives in the same root file system.
+fn is_shared(dir: &ContainerDir, rootfs: &str) -> bool {
+    let others = dir.root().parent().and_then(|all| std::fs::read_dir(all).ok()).into_iter().flatten().flatten();
+    let file = |other: std::fs::DirEntry| file::read(&other.path().join(CONTAINER_JSON), CONFIG_LIMIT).ok();
+    let others = others.filter(|other| Some(other.file_name().as_os_str()) != dir.root().file_name()).filter_map(file);
+    let mut containers = others.filter_map(|bytes| serde_json::from_slice::<Container>(&bytes).ok());
+    containers.any(|other| other.rootfs == rootfs && life::is_alive(&other))
 }
 
 /// Undoes the edits that were made in `config` for the container of `dir`.

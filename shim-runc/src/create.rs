@@ -2,17 +2,18 @@
 
 use crate::elf::Target;
 use crate::plan::dev::Root;
-use crate::plan::{self, Plan, Share};
+use crate::plan::{self, Plan, Share, preload};
 use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::{elf, engine, overlay};
 use porthole_common::limits::OVERFLOW_RING;
-use porthole_registration::container::{Container, Injection};
+use porthole_registration::container::{Container, Inject, Injection, Shortfall};
 use porthole_registration::layout::{ContainerDir, MOUNT_ROOT};
 use porthole_registration::registry::{self, Claim};
 use porthole_registration::share::{self, Agent, View};
+use porthole_registration::sites::Depth;
 use porthole_registration::undo::{CONFIG_LIMIT, undo_config, without_edits};
-use porthole_registration::{edits, file, life};
+use porthole_registration::{edits, file, life, preload_file};
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -81,14 +82,20 @@ fn register(
     bundle: Bundle,
 ) -> Result<Vec<String>, Vec<String>> {
     let (mut container, target) = describe(request, &bundle);
+    container.depth = settings.depth;
     let mut messages = Vec::new();
     let config = bundle.config.clone();
     match inject(settings, claim.dir(), bundle, &container, target, &mut messages) {
-        Ok((library, mount_point)) => {
-            container.injection = Injection::Preload { library };
-            if mount_point == MOUNT_ROOT && root(&container.rootfs) == Root::Free {
+        Ok(done) => {
+            if done.mount_point == MOUNT_ROOT && root(&container.rootfs) == Root::Free {
                 container.mount_point_made = format!("{}{MOUNT_ROOT}", container.rootfs);
             }
+            container.injection = Injection::Preload { library: done.library, inject: done.inject };
+            container.preload_file_made = done.preload_file_made;
+            let less =
+                |s: &Shortfall| format!("container {}: {}: {}", request.id, s.reason.replace('_', " "), s.detail);
+            messages.extend(done.shortfalls.iter().map(less));
+            container.shortfalls = done.shortfalls;
         }
         Err(reason) => {
             messages.push(format!("container {} is not instrumented: {reason}", request.id));
@@ -126,6 +133,15 @@ fn describe(request: &Request<'_>, bundle: &Bundle) -> (Container, Target) {
     (container, target)
 }
 
+/// What was done.
+struct Injected {
+    library: String,
+    mount_point: &'static str,
+    inject: Inject,
+    preload_file_made: bool,
+    shortfalls: Vec<Shortfall>,
+}
+
 /// Makes the share and edits the bundle. On failure the bundle is untouched; the share may be there in part.
 fn inject(
     settings: &Settings,
@@ -134,9 +150,18 @@ fn inject(
     container: &Container,
     target: Target,
     messages: &mut Vec<String>,
-) -> Result<(String, &'static str), String> {
+) -> Result<Injected, String> {
+    let mut shortfalls = Vec::new();
+    let mut lacks = |reason: &str, detail: String| shortfalls.push(Shortfall { reason: reason.into(), detail });
+    let (inject, list) = match list_of_image(settings.inject, &bundle.spec, container) {
+        Ok(found) => found.map_or((Inject::Env, None), |found| (settings.inject, Some(found))),
+        Err(reason) => {
+            lacks("env_only", reason);
+            (Inject::Env, None)
+        }
+    };
     let (mnt, rings) = (dir.mnt(), dir.rings());
-    let share = Share { mnt: &mnt, rings: &rings };
+    let share = Share { mnt: &mnt, rings: &rings, inject };
     let plan = plan::plan(bundle.spec, share, target, || root(&container.rootfs));
     let (spec, mount_point, library) = match plan {
         Plan::Inject { spec, mount_point, library } => (spec, mount_point, library),
@@ -145,6 +170,10 @@ fn inject(
     let written = serde_json::to_vec(&spec).map_err(|e| e.to_string())?;
     let agent = Agent::load(&settings.agent()).map_err(|e| e.to_string())?;
     let agent = agent.with_sites_kept(Path::new(&container.rootfs), &settings.state_dir, settings.depth);
+    let agent = agent.entering_by(inject);
+    if let Some(reason) = agent.shallow().filter(|_| settings.depth == Depth::Sites) {
+        lacks("symbols_only", reason.into());
+    }
     let label = spec.pointer("/linux/mountLabel").and_then(Value::as_str).unwrap_or_default();
     let unbounded = share::make(dir, &agent, container.memory_limit, View::Container { label });
     let unbounded = unbounded.map_err(|e| e.to_string())?;
@@ -154,10 +183,26 @@ fn inject(
             .map_err(|e| format!("cannot change the owner of the overflow ring: {e}"))?;
     }
     messages.extend(unbounded.map(|e| format!("the records of container {} are not bounded: {e}", container.id)));
+    let preload_file_made = list.as_ref().is_some_and(|list| list.missing);
+    if let Some(list) = list {
+        let bytes = preload_file::merged(list.list, &library);
+        file::publish(&dir.preload_file(), &bytes, 0o644).map_err(|e| e.to_string())?;
+    }
     file::publish(&dir.config_original(), &bundle.bytes, 0o600).map_err(|e| e.to_string())?;
     file::publish(&dir.config_written(), &written, 0o600).map_err(|e| e.to_string())?;
     file::replace(&bundle.config, &written).map_err(|e| e.to_string())?;
-    Ok((library, mount_point))
+    Ok(Injected { library, mount_point, inject, preload_file_made, shortfalls })
+}
+
+/// The image's own list for the loader, where ours is to be mounted over it.
+fn list_of_image(inject: Inject, spec: &Value, container: &Container) -> Result<Option<preload_file::Found>, String> {
+    if !inject.by_file() {
+        return Ok(None);
+    }
+    preload::obstacle(spec).map_or(Ok(()), Err)?;
+    let (users, groups) = (preload::ranges(spec, "/linux/uidMappings"), preload::ranges(spec, "/linux/gidMappings"));
+    let mapped = users.as_deref().zip(groups.as_deref());
+    preload_file::look(Path::new(&container.rootfs), mapped).map(Some)
 }
 
 /// Who the container's root is on the host, if the spec maps it to someone else.

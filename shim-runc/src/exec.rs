@@ -58,8 +58,9 @@ fn patch(container: &Container, path: &Path) -> Option<Exec> {
     process.target = target.name.into();
     let reason = match &container.injection {
         Injection::None { .. } => absent(container),
-        Injection::Preload { library } => match target.objection {
+        Injection::Preload { library, inject } => match target.objection {
             Some(objection) => format!("the program {objection}"),
+            None if !inject.by_variable() => String::new(),
             None => add(&mut value, library)
                 .and_then(|()| {
                     let bytes = serde_json::to_vec(&value).map_err(|e| e.to_string())?;
@@ -98,6 +99,7 @@ fn ids(user: Option<&str>) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use porthole_registration::container::Inject;
     use std::fs;
     use std::path::PathBuf;
 
@@ -119,7 +121,7 @@ mod tests {
     #[test]
     fn a_process_file_gets_the_agent_and_keeps_the_rest() {
         let library = "/dev/porthole/libporthole.so".to_owned();
-        let (top, dir) = registered("file", Injection::Preload { library });
+        let (top, dir) = registered("file", Injection::Preload { library, inject: Inject::Env });
         let path = top.join("process.json");
         fs::write(&path, r#"{"args":["x"],"user":{"uid":5},"env":["LD_PRELOAD=/u.so"],"z":{"n":1.50}}"#).unwrap();
         assert_eq!(prepare(&dir, Path::new("/r"), &What::File(path.clone())), [""; 0]);

@@ -1,9 +1,11 @@
 //! What is to be done with a spec: JSON in, JSON out, no look at the machine.
 
 pub mod dev;
+pub mod preload;
 pub mod seccomp;
 
 use crate::elf::Target;
+use porthole_registration::container::Inject;
 use porthole_registration::edits;
 use serde_json::Value;
 use std::path::Path;
@@ -31,6 +33,8 @@ pub struct Share<'a> {
     pub mnt: &'a Path,
     /// What it may write.
     pub rings: &'a Path,
+    /// What makes programs load the agent.
+    pub inject: Inject,
 }
 
 /// Whether the spec has the shape that porthole's edits need. If not, the runtime will have something to say.
@@ -64,7 +68,12 @@ pub fn plan(mut spec: Value, share: Share<'_>, target: Target, root: impl FnOnce
     let library = edits::library_at(mount_point);
     let mounts = list(&mut spec, "mounts");
     mounts.extend(edits::mounts(share.mnt, share.rings, mount_point));
-    edits::add_preload(list(&mut spec["process"], "env"), &library);
+    if share.inject.by_file() {
+        mounts.push(edits::preload_mount(share.mnt));
+    }
+    if share.inject.by_variable() {
+        edits::add_preload(list(&mut spec["process"], "env"), &library);
+    }
     Plan::Inject { spec, mount_point, library }
 }
 
@@ -84,10 +93,26 @@ mod tests {
     use serde_json::json;
 
     fn planned(spec: Value, name: &'static str) -> Plan {
+        planned_by(Inject::Env, spec, name)
+    }
+
+    fn planned_by(inject: Inject, spec: Value, name: &'static str) -> Plan {
         let objection = (name == "other-architecture").then_some("is of another architecture");
-        let target = Target { name, objection };
-        let share = Share { mnt: Path::new("/run/p/c/share/mnt"), rings: Path::new("/run/p/c/share/rings") };
-        plan(spec, share, target, || dev::Root::ReadOnly)
+        let (mnt, rings) = (Path::new("/run/p/c/share/mnt"), Path::new("/run/p/c/share/rings"));
+        plan(spec, Share { mnt, rings, inject }, Target { name, objection }, || dev::Root::ReadOnly)
+    }
+
+    #[test]
+    fn the_loaders_list_is_mounted_and_the_variable_only_where_it_is_asked_for() {
+        let bare = json!({"process": {"args": ["x"], "env": ["A=b"]}, "root": {"path": "r"}, "mounts": [
+            {"destination": "/dev", "type": "tmpfs"}]});
+        for (inject, mounts, variables) in [(Inject::Env, 3, 2), (Inject::File, 4, 1), (Inject::Both, 4, 2)] {
+            let Plan::Inject { mut spec, .. } = planned_by(inject, bare.clone(), "dynamic") else { panic!() };
+            let count = |at: &str| spec.pointer(at).and_then(Value::as_array).unwrap().len();
+            assert_eq!((count("/mounts"), count("/process/env")), (mounts, variables), "{inject:?}");
+            assert!(edits::remove(&mut spec, Path::new("/run/p/c/share")));
+            assert_eq!(spec, bare, "{inject:?}");
+        }
     }
 
     #[test]

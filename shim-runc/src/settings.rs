@@ -1,5 +1,6 @@
 //! The few things that can be set: by environment variable (tests, several installations), else in a file.
 
+use porthole_registration::container::Inject;
 use porthole_registration::file;
 use porthole_registration::layout::{LIBRARY, STATE_DIR, STATE_DIR_ENV};
 use porthole_registration::sites::Depth;
@@ -25,6 +26,7 @@ struct File {
     state_dir: Option<PathBuf>,
     library: Option<PathBuf>,
     depth: Depth,
+    inject: Inject,
 }
 
 /// Settings of this call.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub library: Option<PathBuf>,
     /// How deep the agent looks.
     pub depth: Depth,
+    /// What makes programs load the agent.
+    pub inject: Inject,
     /// What is wrong with the file, which is ignored then.
     pub complaint: Option<String>,
 }
@@ -60,6 +64,7 @@ impl Settings {
             state_dir: variable(STATE_DIR_ENV).or(file.state_dir).or_else(rootless).unwrap_or_else(|| STATE_DIR.into()),
             library: variable(LIBRARY_ENV).or(file.library),
             depth: file.depth,
+            inject: file.inject,
             complaint,
         }
     }
@@ -93,7 +98,11 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file() {
         let path = std::env::temp_dir().join(format!("porthole-settings-{}", std::process::id()));
-        std::fs::write(&path, r#"{"runtime": "crun", "library": "/l.so", "depth": "symbols", "future": 1}"#).unwrap();
+        std::fs::write(
+            &path,
+            r#"{"runtime": "crun", "library": "/l.so", "depth": "symbols", "inject": "both", "future": 1}"#,
+        )
+        .unwrap();
         let load = |env: &[(&str, &str)]| {
             Settings::load(|name| {
                 let named = env.iter().find(|(n, _)| *n == name).map(|(_, v)| PathBuf::from(v));
@@ -103,11 +112,13 @@ mod tests {
         let settings = load(&[(RUNTIME_ENV, "/bin/runc"), (LIBRARY_ENV, ""), (STATE_DIR_ENV, "/s")]);
         assert_eq!(settings.runtime, Some("/bin/runc".into()));
         assert_eq!((settings.agent(), &*settings.state_dir), ("/l.so".into(), Path::new("/s")));
-        assert_eq!((settings.depth, settings.complaint), (Depth::Symbols, None));
+        assert_eq!((settings.depth, settings.inject, settings.complaint), (Depth::Symbols, Inject::Both, None));
 
         std::fs::write(&path, "{").unwrap();
         assert!(load(&[]).complaint.unwrap().contains("no valid configuration"));
-        assert_eq!(load(&[]).depth, Depth::Auto);
+        assert_eq!((load(&[]).depth, load(&[]).inject), (Depth::Auto, Inject::Env));
+        std::fs::write(&path, r#"{"inject": "somehow"}"#).unwrap();
+        assert!(load(&[]).complaint.unwrap().contains("somehow"));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(load(&[]).complaint, None);
     }

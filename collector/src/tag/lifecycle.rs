@@ -45,6 +45,13 @@ impl Tagger {
             let fields = about_entry(reason, detail, &r.process);
             self.say(&container, "porthole.blindspot", "start", Source::Runtime, r.created_ns, fields);
         }
+        for shortfall in &r.shortfalls {
+            let fields = vec![
+                ("porthole.reason", shortfall.reason.clone().into()),
+                ("porthole.detail", shortfall.detail.clone().into()),
+            ];
+            self.say(&container, "porthole.blindspot", &shortfall.reason, Source::Runtime, r.created_ns, fields);
+        }
         self.out.push(Output::Started(container));
     }
 

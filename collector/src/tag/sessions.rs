@@ -16,6 +16,7 @@ use crate::positions::Saved;
 use porthole_common::limits::OVERFLOW_RING;
 use porthole_common::record::Libc;
 use porthole_common::ring::reader::Reader;
+use porthole_registration::sites::Depth;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -117,6 +118,24 @@ impl Tagger {
         self.complete(id);
         self.introduce(id);
         self.place(id, sender.time_ns);
+        self.say_if_shallow(id, sender.time_ns);
+    }
+
+    /// Where depth `sites` was asked for, a program without it is told.
+    fn say_if_shallow(&mut self, id: SessionId, time_ns: u64) {
+        let Some(t) = self.sessions.get(&id) else { return };
+        let r = &t.container.registration;
+        let told = r.shortfalls.iter().any(|s| s.reason == SYMBOLS_ONLY);
+        if r.depth != Depth::Sites || told || t.source == Source::Sites || t.hello.forked() {
+            return;
+        }
+        let why = match t.musl {
+            true => "the system calls of musl are not patched",
+            false => "its C library is not the one of the root file system, or its memory may not be changed",
+        };
+        let (container, session, own) = (t.container.clone(), t.ring.session.clone(), t.own.clone());
+        let more = vec![("porthole.detail", why.into())];
+        self.blind(&container, SYMBOLS_ONLY, (session, None), time_ns, own, more);
     }
 
     /// A process without a ring of its own: its exec is told at once; its records, if any, come through the shared
@@ -391,6 +410,9 @@ impl Tagger {
         self.unhold(id);
     }
 }
+
+/// Reason of a program that runs at a lesser depth than was asked for.
+const SYMBOLS_ONLY: &str = "symbols_only";
 
 fn source(hello: &Hello) -> Source {
     if hello.depth == 2 { Source::Sites } else { Source::Symbols }

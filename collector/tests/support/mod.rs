@@ -84,7 +84,10 @@ impl State {
             name: "test".into(),
             image: "localhost/img:v1".into(),
             created_ns: 1_700_000_000_000_000_000,
-            injection: Injection::Preload { library: "/dev/porthole/libporthole.so".into() },
+            injection: Injection::Preload {
+                library: "/dev/porthole/libporthole.so".into(),
+                inject: Default::default(),
+            },
             ..Default::default()
         };
         let written = dir.root().join("tmp");

@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::capture::{Strings, c_str, join};
-use crate::{next, process, sandbox, sys};
+use crate::{control, next, process, sandbox, sys};
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -50,28 +50,36 @@ impl Environment {
     pub fn plan(given: *const *const c_char, look: Look, room: &mut Room) -> Environment {
         let unchanged = |injection| Environment { array: given, injection };
         let Some(own) = next::own_path() else { return unchanged(Injection::Absent) };
+        // What we cannot take out of the loader's list has to be told to stay quiet.
+        let quiet = control::in_file() && sandbox::active();
+        if control::not_in_variable() && !quiet {
+            return unchanged(look.unwelcome.unwrap_or(Injection::Kept));
+        }
+        let name = if quiet { sandbox::QUIET } else { NAME };
+        let unwelcome = look.unwelcome.filter(|_| !quiet);
         // SAFETY: the caller's environment, or null.
         let strings = unsafe { Strings::new(given) };
         // With several entries of the name, loaders take the last.
         let mut place = None;
         let mut count = 0;
-        for (i, entry) in strings.iter(NAME.len()).enumerate() {
-            if entry == NAME {
+        for (i, entry) in strings.iter(name.len()).enumerate() {
+            if entry == name {
                 place = Some(i);
             }
             count = i + 1;
         }
         // SAFETY: the entry found, behind its name.
-        let value = place.map(|i| unsafe { c_str(strings.pointer(i).add(NAME.len()), 65536) });
-        let present = value.is_some_and(|v| entries(v).any(|e| e == own));
-        match (present, look.unwelcome) {
-            (true, None) => unchanged(Injection::Kept),
+        let value = place.map(|i| unsafe { c_str(strings.pointer(i).add(name.len()), 65536) });
+        let present = value.is_some_and(|v| names(v, own));
+        match (present, unwelcome) {
+            (true, None) => unchanged(if quiet { Injection::Sandboxed } else { Injection::Kept }),
             (false, Some(why)) => unchanged(why),
             (present, why) => {
-                let Some(array) = changed(strings, count, place, value, own, present, room) else {
+                let Some(array) = changed(strings, count, place, value, (name, own), present, room) else {
                     return unchanged(if present { Injection::Kept } else { Injection::Absent });
                 };
-                Environment { array, injection: why.unwrap_or(Injection::Added) }
+                let done = if quiet { Injection::Sandboxed } else { Injection::Added };
+                Environment { array, injection: why.unwrap_or(done) }
             }
         }
     }
@@ -82,22 +90,28 @@ fn entries(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b':' || b == b' ').filter(|e| !e.is_empty())
 }
 
+/// Whether one of a value's entries is `own`.
+#[inline(never)]
+pub fn names(value: &[u8], own: &[u8]) -> bool {
+    entries(value).any(|e| e == own)
+}
+
 /// A copy of the environment's pointers with our entry added last, or removed.
 fn changed(
     strings: Strings,
     count: usize,
     place: Option<usize>,
     value: Option<&[u8]>,
-    own: &[u8],
+    (name, own): (&[u8], &[u8]),
     remove: bool,
     room: &mut Room,
 ) -> Option<*const *const c_char> {
     // also behind an empty value: the variable was there, and still is when our entry is taken out
     let separator: &[u8] = if value.is_some() { b":" } else { b"" };
     let old = value.unwrap_or(&[]);
-    let value_len = NAME.len() + old.len() + own.len() + 2;
+    let value_len = name.len() + old.len() + own.len() + 2;
     let (pointers, text) = memory(room, count + 2, value_len)?;
-    let len = if remove { without(text, old, own)? } else { join(text, &[NAME, old, separator, own])?.len() };
+    let len = if remove { without(text, old, own)? } else { join(text, &[name, old, separator, own])?.len() };
     let entry: *const c_char = if len == 0 { ptr::null() } else { text.as_ptr().cast() };
     let mut n = 0;
     let mut put = |p: *const c_char| {

@@ -9,7 +9,7 @@ mod environment;
 mod path;
 mod target;
 
-pub use environment::{Environment, Room};
+pub use environment::{Environment, Room, names};
 pub use path::{FOUND, search};
 pub use target::started_as;
 

@@ -164,7 +164,7 @@ impl Request {
         let planned = Environment::plan(self.envp, look, &mut room);
         let sequence = program.record(0, 0, planned.injection);
         let mut result = self.perform(planned.array);
-        if self.errno(result) == -sys::E2BIG && planned.injection == Injection::Added {
+        if self.errno(result) == -sys::E2BIG && !core::ptr::eq(planned.array, self.envp) {
             result = self.perform(self.envp);
         }
         let errno = self.errno(result);

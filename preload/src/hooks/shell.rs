@@ -3,7 +3,7 @@
 
 use super::calls;
 use super::exec::Program;
-use crate::exec::Look;
+use crate::exec::{Look, names};
 use crate::{sites, start, sys};
 use core::ffi::c_char;
 use core::ptr::null;
@@ -30,10 +30,12 @@ pub fn starting(call: Call, command: *const c_char) {
 
 /// Whether the program's own environment, which the shell gets, still has our entry.
 fn inherited() -> Injection {
+    if crate::control::not_in_variable() {
+        return Injection::Kept;
+    }
     let own = crate::next::own_path().unwrap_or(&[]);
     let value = start::variable(start::environment(), b"LD_PRELOAD").unwrap_or(&[]);
-    let there = value.split(|&b| b == b':' || b == b' ').any(|e| e == own);
-    if there { Injection::Kept } else { Injection::Absent }
+    if names(value, own) { Injection::Kept } else { Injection::Absent }
 }
 
 calls! { before

@@ -13,12 +13,13 @@ use cache::Cache;
 use elf::Object;
 use porthole_common::sites::{BUILD_ID, OBJECTS, SITES, coverage};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use sweep::{Call, Sweep};
 
 /// How deep the agent looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Depth {
     /// Down to the system calls of the C library, where it is understood; else the names.
@@ -26,6 +27,8 @@ pub enum Depth {
     Auto,
     /// The names of functions that programs call, and nothing is patched.
     Symbols,
+    /// As `Auto`, but where it has to be the names that is told, and why.
+    Sites,
 }
 
 /// Larger files are no C library.
@@ -54,24 +57,31 @@ struct Found {
     sites: Vec<u32>,
 }
 
-/// The encoded table for the programs of a root file system; `None` if its C library is not there or not understood.
-/// What is found is kept below the state directory `state`.
-pub fn table(root: &Path, state: &Path) -> Option<Vec<u8>> {
+/// The encoded table for the programs of a root file system. What is found is kept below the state directory `state`.
+///
+/// # Errors
+/// Why there is none: its C library is not there, or not understood.
+pub fn table(root: &Path, state: &Path) -> Result<Vec<u8>, &'static str> {
     let cache = Cache::below(state);
     let mut objects: Vec<Found> = Vec::new();
+    let mut there = false;
     for name in NAMES {
         for directory in DIRECTORIES {
-            let Some(found) = look(root, &format!("{directory}/{name}"), cache.as_ref()) else { continue };
+            let Some(file) = file::open_within(root, &format!("{directory}/{name}")) else { continue };
+            there |= name == NAMES[0];
+            let Some(found) = look(file, cache.as_ref()) else { continue };
             if objects.iter().all(|o| o.build_id != found.build_id) {
                 objects.push(found);
             }
         }
     }
-    encode(select(objects))
+    encode(select(objects)).ok_or(match there {
+        true => "the system calls of its C library are not where porthole knows to look for them",
+        false => "there is no glibc for x86-64 in its root file system",
+    })
 }
 
-fn look(root: &Path, path: &str, cache: Option<&Cache>) -> Option<Found> {
-    let file = file::open_within(root, path)?;
+fn look(file: File, cache: Option<&Cache>) -> Option<Found> {
     if file.metadata().ok()?.len() > LIMIT {
         return None;
     }

@@ -77,8 +77,10 @@ impl Bench {
 
     /// `/bin/dyncat`, a program with a loader.
     fn add_dynamic_cat(&self) {
-        let listed = Command::new("ldd").arg("/bin/cat").output().unwrap();
-        for word in String::from_utf8_lossy(&listed.stdout).split_whitespace().filter(|w| w.starts_with('/')) {
+        // A busybox that is not static needs its libraries, too; ldd says nothing of one that is.
+        let listed = Command::new("ldd").args(["/bin/cat", "/bin/busybox"]).output().unwrap();
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        for word in listed.split_whitespace().filter(|w| w.starts_with('/') && w.contains(".so") && !w.ends_with(':')) {
             let to = self.rootfs().join(&word[1..]);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(word, to).unwrap();
@@ -113,7 +115,7 @@ impl Bench {
     pub fn reason(&self) -> String {
         match self.container().injection {
             Injection::None { reason } => reason,
-            Injection::Preload { library } => panic!("injected as {library}"),
+            Injection::Preload { library, .. } => panic!("injected as {library}"),
         }
     }
     pub fn logged(&self) -> String {

@@ -20,6 +20,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use outcome::Outcome;
 use porthole_registration::share::Agent;
+use porthole_registration::sites::Depth;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -122,7 +123,11 @@ fn compare(args: &Args, state_dir: Option<&Path>) -> Result<Verdict, Ending> {
     child::make_default(Signal::SIGCHLD);
     // before any thread exists
     let signals = Signals::block(job::SIGNALS)?;
-    let agent = agent::find()?.with_sites(Path::new("/"), args.depth.into());
+    let depth = args.depth.into();
+    let agent = agent::find()?.with_sites(Path::new("/"), depth);
+    if let Some(reason) = agent.shallow().filter(|_| depth == Depth::Sites) {
+        complain(&format!("symbols only: {reason}"));
+    }
     leftovers::adopt()?;
     let streams = Streams::spool(&signals)?;
     let mut tally = Tally::default();
@@ -160,7 +165,7 @@ fn run_hooked(
     state_dir: Option<&Path>,
 ) -> Result<Outcome, Ending> {
     let limit = getrlimit(Resource::RLIMIT_NOFILE);
-    let mut place = Place::make(state_dir, agent, command)?;
+    let mut place = Place::make(state_dir, agent, command, Depth::Auto)?;
     let pipeline = pipeline::start(Options {
         state_dir: place.state_dir().to_owned(),
         sinks: vec![],

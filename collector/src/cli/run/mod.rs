@@ -49,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     quiet: bool,
     /// How deep to look: auto, down to the system calls of the C library where that is understood; symbols, the
-    /// functions that programs call
+    /// functions that programs call; sites, as auto, but say where it cannot be had and why
     #[arg(long, value_enum, default_value = "auto")]
     depth: DepthArg,
     /// The command and its arguments
@@ -62,6 +62,7 @@ pub struct Args {
 pub(super) enum DepthArg {
     Auto,
     Symbols,
+    Sites,
 }
 
 impl From<DepthArg> for Depth {
@@ -69,6 +70,7 @@ impl From<DepthArg> for Depth {
         match depth {
             DepthArg::Auto => Depth::Auto,
             DepthArg::Symbols => Depth::Symbols,
+            DepthArg::Sites => Depth::Sites,
         }
     }
 }
@@ -100,8 +102,12 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
     child::make_default(nix::sys::signal::Signal::SIGCHLD);
     // before any thread exists
     let signals = Signals::block(job::SIGNALS)?;
-    let agent = agent::find()?.with_sites(Path::new("/"), args.depth.into());
-    let mut place = Place::make(state_dir.as_deref(), &agent, &args.command)?;
+    let depth = args.depth.into();
+    let agent = agent::find()?.with_sites(Path::new("/"), depth);
+    if let Some(reason) = agent.shallow().filter(|_| !args.quiet && depth == Depth::Sites) {
+        complain(&format!("symbols only: {reason}"));
+    }
+    let mut place = Place::make(state_dir.as_deref(), &agent, &args.command, depth)?;
     let output = Output::start(&args)?;
     let pipeline = pipeline::start(Options {
         state_dir: place.state_dir().to_owned(),

@@ -6,10 +6,11 @@ use crate::cli::summary::count;
 use crate::error::Error;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Uid, geteuid, mkdtemp};
-use porthole_registration::container::{Container, Engine, Injection, Process, VERSION};
+use porthole_registration::container::{Container, Engine, Inject, Injection, Process, Shortfall, VERSION};
 use porthole_registration::layout::{self, ContainerDir};
 use porthole_registration::registry::{self, Claim};
 use porthole_registration::share::{self, Agent, View};
+use porthole_registration::sites::Depth;
 use porthole_registration::{file, life};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -37,20 +38,28 @@ pub struct Place {
 
 impl Place {
     /// Makes the directory and registers the command in it.
-    pub fn make(base: Option<&Path>, agent: &Agent, command: &[OsString]) -> Result<Place, Error> {
+    pub fn make(base: Option<&Path>, agent: &Agent, command: &[OsString], depth: Depth) -> Result<Place, Error> {
         let root = make_root(base)?;
         let lock = File::open(&root).ok().and_then(|f| Flock::lock(f, FlockArg::LockSharedNonblock).ok());
         let dir = ContainerDir::new(&root, ID).ok_or_else(|| Error::new("no valid container id"))?;
         let mut place = Place { root, dir, claim: None, _lock: lock };
-        place.register(agent, command).map_err(|e| Error::new(e.to_string()))?;
+        place.register(agent, command, depth).map_err(|e| Error::new(e.to_string()))?;
         Ok(place)
     }
 
-    fn register(&mut self, agent: &Agent, command: &[OsString]) -> porthole_registration::error::Result<()> {
+    fn register(
+        &mut self,
+        agent: &Agent,
+        command: &[OsString],
+        depth: Depth,
+    ) -> porthole_registration::error::Result<()> {
         let claim = self.claim.insert(registry::claim(&self.root, self.dir.clone())?);
         // without privilege it is a plain directory, which does as well for programs of one's own
         let _unbounded = share::make(&self.dir, agent, 0, View::Host)?;
-        claim.publish(&announcement(&self.dir, command))
+        let shallow = agent.shallow().filter(|_| depth == Depth::Sites);
+        let shallow = shallow.map(|why| Shortfall { reason: "symbols_only".into(), detail: why.into() });
+        let shortfalls = shallow.into_iter().collect();
+        claim.publish(&Container { depth, shortfalls, ..announcement(&self.dir, command) })
     }
 
     /// The collector's state directory.
@@ -221,7 +230,7 @@ fn announcement(dir: &ContainerDir, command: &[OsString]) -> Container {
         },
         runtime_pid: pid,
         runtime_start: life::start_time(pid),
-        injection: Injection::Preload { library: dir.library().to_string_lossy().into_owned() },
+        injection: Injection::Preload { library: dir.library().to_string_lossy().into_owned(), inject: Inject::Env },
         verb: "run".into(),
         ..Container::default()
     }
