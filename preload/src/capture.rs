@@ -127,6 +127,7 @@ impl Strings {
 }
 
 /// `prefix` and `parts` one after the other into `buf`, NUL-terminated; `None` if they do not fit.
+#[inline(never)]
 pub fn join<'a>(buf: &'a mut [u8], parts: &[&[u8]]) -> Option<&'a [u8]> {
     let mut n = 0;
     for part in parts {

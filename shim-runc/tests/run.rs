@@ -25,7 +25,8 @@ fn a_good_run_is_the_same_and_registered() {
     assert_eq!(bench.logged(), "");
 
     let container = bench.container();
-    assert_eq!((&*container.id, &*container.verb, &*container.process.target), (&*bench.id, "run", "static"));
+    assert_eq!((&*container.id, &*container.verb), (&*bench.id, "run"));
+    assert!(["static", "dynamic"].contains(&&*container.process.target), "as Debian's busybox is: {container:?}");
     assert_eq!(container.rootfs, bench.rootfs().to_str().unwrap());
     assert_eq!(container.runtime_root, bench.root().to_str().unwrap());
     assert!(container.mount_point_made.is_empty() && container.process.args[0] == "/bin/sh");
