@@ -27,7 +27,10 @@ fn register(state: &std::path::Path) -> Claim {
         rootfs: "/".into(),
         runtime_pid: me,
         runtime_start: porthole_registration::life::start_time(me),
-        injection: Injection::Preload { library: claim.dir().library().display().to_string(), inject: Default::default() },
+        injection: Injection::Preload {
+            library: claim.dir().library().display().to_string(),
+            inject: Default::default(),
+        },
         ..Container::default()
     };
     claim.publish(&container).expect("it is written");
