@@ -8,6 +8,7 @@ use crate::api::server::{self, Web};
 use crate::error::Error;
 use crate::format::Format;
 use crate::hub;
+use crate::redact::Redactor;
 use porthole_registration::layout;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr};
@@ -29,6 +30,8 @@ pub struct Plan {
     pub stdout: Option<Format>,
     /// Health and metrics on a TCP port.
     pub web: Option<Web>,
+    /// Whether arguments are looked at by the default rules too, and by which of its own.
+    pub redact: (bool, Vec<String>),
 }
 
 /// What the command line says; `None` = nothing.
@@ -52,6 +55,14 @@ struct Raw {
     keep_events: Option<usize>,
     outputs: RawOutputs,
     webserver: RawWeb,
+    redact: RawRedact,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRedact {
+    defaults: Option<bool>,
+    patterns: Vec<String>,
 }
 
 /// Keys as in falco.yaml.
@@ -137,6 +148,11 @@ impl Plan {
             file: overrides.file.or(raw.outputs.file.path).map(|p| absolute("outputs.file.path", p)).transpose()?,
             stdout: (shown && !overrides.quiet).then_some(format),
             web: raw.webserver.plan()?,
+            redact: {
+                let (defaults, patterns) = (raw.redact.defaults.unwrap_or(true), raw.redact.patterns);
+                Redactor::new(defaults, &patterns)?;
+                (defaults, patterns)
+            },
         })
     }
 }

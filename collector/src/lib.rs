@@ -24,6 +24,7 @@ mod outputs;
 mod pace;
 pub mod pipeline;
 mod positions;
+pub mod redact;
 pub mod status;
 mod sys;
 pub mod tag;

@@ -329,3 +329,34 @@ fn what_records_cost_is_told_by_samples_and_nonsense_is_left_out() {
     assert_eq!(pipeline.status().record_ns, 300);
     pipeline.stop();
 }
+
+#[test]
+fn secrets_in_arguments_reach_neither_events_nor_saved_state() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (c, ring) = session(&state, "0123456789abcdef0123456789abcdef");
+    let exec = Exec {
+        call: Call::Execve,
+        child: 0,
+        dirfd: -100,
+        at_flags: 0,
+        res: 0,
+        target: Target::Static as u8,
+        injection: Injection::Kept as u8,
+        path: b"/usr/bin/psql",
+        argc: 4,
+        argv: Args::EMPTY,
+    };
+    let argv = [&b"psql"[..], b"--password", b"hunter2", b"postgres://app:hunter2@db/x"];
+    assert!(ring.write(me(), &encoded(|w| exec.encode(w, 4, argv.into_iter()))));
+    let of_psql = |l: &&support::Line| l["evt.arg.exe"] == "psql";
+    let lines = state.wait("the exec", |l| of_type(l, "execve").iter().any(|l| of_psql(l)));
+    let args = of_type(&lines, "execve").into_iter().find(|l| of_psql(l)).map(|l| &l["evt.arg.args"]);
+    assert_eq!(args.and_then(|a| a.as_str()), Some("--password *** postgres://app:***@db/x"));
+    std::thread::sleep(Duration::from_millis(300)); // a ring of this age has its position saved
+    pipeline.stop();
+    let grep = std::process::Command::new("grep").args(["-rl", "--exclude=r-1", "hunter2"]).arg(&state.path).output();
+    let found = grep.expect("grep runs").stdout;
+    assert!(found.is_empty(), "{}", String::from_utf8_lossy(&found));
+    drop(c);
+}

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
 use crate::pipeline::{self, Options, Pipeline, Sink, Without};
+use crate::redact::{self, Redactor};
 use crate::status::{ContainerView, Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -71,6 +72,7 @@ impl View for Live {
 pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let overrides = Overrides { state_dir, file: args.events, format: args.format, quiet: args.quiet };
     let mut plan = Plan::load(args.config.as_deref(), overrides)?;
+    redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT])?;
 

@@ -9,6 +9,7 @@ use crate::container::Container;
 use crate::event::{Source, Value, text};
 use crate::ingest::message::SessionId;
 use crate::loss::Counters;
+use crate::redact;
 use porthole_common::record::{Exec, ExecFailed, Target};
 use std::sync::Arc;
 
@@ -229,6 +230,6 @@ fn assumed(pending: &Pending) -> Person {
 /// `evt.arg.*` of an exec.
 pub(super) fn arguments(filename: &str, argv: &[String]) -> Vec<(&'static str, Value)> {
     let exe = argv.first().cloned().unwrap_or_default();
-    let args = argv.get(1..).unwrap_or_default().join(" ");
+    let args = redact::arguments(argv.get(1..).unwrap_or_default());
     vec![("evt.arg.exe", exe.into()), ("evt.arg.args", args.into()), ("evt.arg.filename", filename.to_owned().into())]
 }

@@ -8,6 +8,7 @@ use crate::event::{Identity, Source, Value};
 use crate::ingest::message::SessionId;
 use crate::loss::Reason;
 use crate::outputs::Output;
+use crate::redact;
 use porthole_registration::container::{Exec, Injection, Process};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -184,7 +185,7 @@ fn started(process: &Process) -> Vec<(&'static str, Value)> {
     let exe = process.args.first().cloned().unwrap_or_default();
     vec![
         ("evt.arg.exe", exe.into()),
-        ("evt.arg.args", process.args.get(1..).unwrap_or_default().join(" ").into()),
+        ("evt.arg.args", redact::arguments(process.args.get(1..).unwrap_or_default()).into()),
         ("evt.arg.cwd", process.cwd.clone().into()),
         ("evt.arg.uid", i64::from(process.uid).into()),
         ("evt.arg.tty", i64::from(process.terminal).into()),

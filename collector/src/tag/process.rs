@@ -4,6 +4,7 @@ use super::paths;
 use crate::event::{Identity, Process};
 use crate::ingest::hello::Hello;
 use crate::ingest::message::Sender;
+use crate::redact;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -234,7 +235,7 @@ pub(super) fn whole_arguments(hello: &Hello, path: &str, resolved: &str, argv: &
 
 pub(super) fn set_arguments(process: &mut Process, argv: &[String]) {
     process.exe = argv.first().map_or("", String::as_str).into();
-    let args = argv.get(1..).unwrap_or_default().join(" ");
+    let args = redact::arguments(argv.get(1..).unwrap_or_default());
     process.cmdline = command_line(&process.name, &args);
     process.args = args.into();
 }
