@@ -350,7 +350,7 @@ fn secrets_in_arguments_reach_neither_events_nor_saved_state() {
     let argv = [&b"psql"[..], b"--password", b"hunter2", b"postgres://app:hunter2@db/x"];
     assert!(ring.write(me(), &encoded(|w| exec.encode(w, 4, argv.into_iter()))));
     let of_psql = |l: &&support::Line| l["evt.arg.exe"] == "psql";
-    let lines = state.wait("the exec", |l| of_type(l, "execve").iter().any(|l| of_psql(l)));
+    let lines = state.wait("the exec", |l| of_type(l, "execve").iter().any(of_psql));
     let args = of_type(&lines, "execve").into_iter().find(|l| of_psql(l)).map(|l| &l["evt.arg.args"]);
     assert_eq!(args.and_then(|a| a.as_str()), Some("--password *** postgres://app:***@db/x"));
     std::thread::sleep(Duration::from_millis(300)); // a ring of this age has its position saved

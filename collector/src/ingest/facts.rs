@@ -139,7 +139,7 @@ fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
 /// Name and command line of a process outside the containers (a runtime, `porthole run`'s shell).
 pub(crate) fn outsider(pid: u32) -> Option<(String, String)> {
     let comm = stat(pid)?.comm;
-    let args = arguments(pid).get(1..).unwrap_or_default().join(" ");
+    let args = crate::redact::arguments(arguments(pid).get(1..).unwrap_or_default());
     let line = if args.is_empty() { comm.clone() } else { format!("{comm} {args}") };
     Some((comm, line))
 }
