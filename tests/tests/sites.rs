@@ -85,6 +85,17 @@ fn backtrace_of_a_handler_reaches_main() {
     with_fifo(target("sitetrace.c", &[]), &[], "opener seen, caller seen, further yes");
 }
 
+#[test]
+fn backtrace_from_every_instruction_reaches_main() {
+    // the program sets its own trap flag on the way, below its stack pointer
+    let steps = target("sitestep.c", &["-fno-omit-frame-pointer"]);
+    let expected = "execs(missing, none, none): -1, steps, lost 0";
+    same_at_sites(&Case::new(&steps, &NONE), expected);
+    let by_name = Case::new(&steps, &["by-name"]);
+    same_at_sites(&by_name, expected);
+    by_name.symbols().same();
+}
+
 // -- what a system call keeps -----------------------------------------------------------------------------------------
 
 #[test]

@@ -230,6 +230,7 @@ pub unsafe extern "C" fn before() {
 #[unsafe(naked)]
 pub unsafe extern "C" fn duplicating() {
     core::arch::naked_asm!(
+        ".cfi_startproc",
         "test esi, esi",
         "je {after}",
         "cmp esi, {duplicate}",
@@ -239,6 +240,7 @@ pub unsafe extern "C" fn duplicating() {
         "cmp r10, {none}",
         "jbe {after}", // not looked up yet
         "jmp r10",
+        ".cfi_endproc",
         duplicate = const descriptors::F_DUPFD_CLOEXEC,
         none = const next::Next::NONE,
         after = sym after,

@@ -4,8 +4,7 @@
 //! (but for the arithmetic flags, which nothing reads behind a call). What is wider than 16 bytes is not saved because
 //! nothing of ours writes to it: the agent is compiled for the first x86-64 processors.
 //! A thread that is cancelled while it waits here is unwound through us: the unwind table says that the frame's caller
-//! is the patched function, at the instruction behind the site. Before the first instruction of a stub nothing can say
-//! that, and a cancellation that arrives exactly there would not find its way.
+//! is the patched function, at the instruction behind the site; so it does for every instruction here.
 
 use super::{PLACES, SITES};
 use crate::hooks;
@@ -20,13 +19,18 @@ pub fn stub(n: usize) -> usize {
     stubs as *const () as usize + n * STUB
 }
 
-/// One after the other: `r11` = the site, then [`enter`].
+/// One after the other: `r11` = the site, then [`enter`]. A profiler's signal may come before the first instruction,
+/// where `r11` is anything. So the unwind table finds the site as that instruction does: the stub is where the last four
+/// bits of the address are 0, and the site as far behind its seventh byte as its bytes 3 to 6 say.
 #[unsafe(naked)]
 unsafe extern "C" fn stubs() {
     core::arch::naked_asm!(
         ".cfi_startproc",
         ".cfi_def_cfa rsp, 0",
-        ".cfi_escape 0x16, 0x10, 3, 0x7b, 0, 0x06", // the caller goes on at [r11]
+        // the caller goes on at [s + 7 + ([s - 1] >> 32)], s = rip & -16: in operations that valgrind knows
+        ".cfi_escape 0x16, 0x10, 21, 0x80, 0, 0x09, 0xf0, 0x1a", // s
+        ".cfi_escape 0x80, 0, 0x09, 0xf0, 0x1a, 0x09, 0xff, 0x22, 0x06, 0x09, 32, 0x25",
+        ".cfi_escape 0x22, 0x23, 7, 0x06",
         ".set porthole_stub, 0",
         ".rept {count}",
         ".p2align 4",
