@@ -25,6 +25,7 @@ mod pace;
 pub mod pipeline;
 mod positions;
 pub mod redact;
+pub mod rights;
 pub mod status;
 mod sys;
 pub mod tag;

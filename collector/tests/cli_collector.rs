@@ -266,3 +266,24 @@ fn a_reader_that_leaves_is_no_error() {
     drop(collector.child.stdout.take());
     assert_eq!(end(&mut collector.child).code(), Some(0));
 }
+
+#[test]
+fn it_gives_up_what_it_does_not_need() {
+    let scratch = Scratch::new();
+    let collector = Collector::start(scratch.path(), &[]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", collector.child.id())).unwrap();
+    let of = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+    assert_eq!((of("NoNewPrivs:"), of("Seccomp:")), ("1".into(), "2".into()));
+    let effective = u64::from_str_radix(&of("CapEff:"), 16).unwrap();
+    // module, rawio, chroot, boot, net_raw, net_admin, setuid, setgid, setpcap, mknod, bpf
+    for cap in [16, 17, 18, 22, 13, 12, 7, 6, 8, 27, 39] {
+        assert_eq!(effective >> cap & 1, 0, "capability {cap} of {effective:x}");
+    }
+    assert_eq!(of("CapEff:"), of("CapPrm:"));
+    // all its threads, not only the first
+    for task in std::fs::read_dir(format!("/proc/{}/task", collector.child.id())).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let of_task = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+        assert_eq!((of_task("CapEff:"), of_task("Seccomp:")), (of("CapEff:"), "2".into()));
+    }
+}

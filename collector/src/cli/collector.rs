@@ -9,6 +9,7 @@ use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
 use crate::pipeline::{self, Options, Pipeline, Sink, Without};
 use crate::redact::{self, Redactor};
+use crate::rights;
 use crate::status::{ContainerView, Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -75,6 +76,7 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT])?;
+    rights::reduce()?;
 
     let hub = Arc::new(Hub::new(plan.keep_events, KEEP_BYTES));
     // JSON goes out through the pipeline, which waits for the reader; lines for people must not make it wait
