@@ -99,7 +99,7 @@ fn capabilities() -> Result<(), caps::errors::CapsError> {
 
 fn system_calls() -> Result<(), String> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(()) };
-    let rules: BTreeMap<i64, _> = REFUSED.iter().chain(&OLD).map(|n| (*n as i64, vec![])).collect();
+    let rules: BTreeMap<i64, _> = REFUSED.iter().chain(&OLD).map(|n| (*n, vec![])).collect();
     let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).map_err(|e| e.to_string())?;
     let program: seccompiler::BpfProgram = filter.try_into().map_err(|e: seccompiler::BackendError| e.to_string())?;
