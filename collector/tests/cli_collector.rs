@@ -283,7 +283,8 @@ fn it_gives_up_what_it_does_not_need() {
     // all its threads, not only the first
     for task in std::fs::read_dir(format!("/proc/{}/task", collector.child.id())).unwrap() {
         let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-        let of_task = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
+        let of_task =
+            |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
         assert_eq!((of_task("CapEff:"), of_task("Seccomp:")), (of("CapEff:"), "2".into()));
     }
 }

@@ -69,6 +69,12 @@ impl From<Error> for Stop {
     }
 }
 
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    use clap::CommandFactory;
+    Cli::command()
+}
+
 /// Runs the command that the arguments ask for.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
