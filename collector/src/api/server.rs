@@ -76,8 +76,9 @@ struct Shared {
 /// # Errors
 /// When a socket cannot be made.
 pub fn start(socket: &Path, web: Option<&Web>, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
-    let listener = listen(socket).map_err(|e| Error::io("make the API socket", socket, e))?;
+    // the port first: who finds the socket may take it that everything is served
     let web = web.map(|web| Ok::<_, Error>((web.listen()?, web.clone()))).transpose()?;
+    let listener = listen(socket).map_err(|e| Error::io("make the API socket", socket, e))?;
     let failed = |e| Error::io("serve the API on", socket, e);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (stop, stopped) = oneshot::channel();
