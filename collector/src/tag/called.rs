@@ -6,7 +6,7 @@ use super::{Tagger, arguments, paths, sockets};
 use crate::event::{Identity, Value, text};
 use crate::ingest::message::SessionId;
 use porthole_common::record::signature::Kind;
-use porthole_common::record::{Call, Called, Lookup, Value as Argument};
+use porthole_common::record::{Call, Called, Lookup, Record, Value as Argument};
 
 type Fields = Vec<(&'static str, Value)>;
 type Told = (&'static str, i64, Fields);
@@ -166,6 +166,19 @@ impl Tagger {
 pub(super) fn changes_process(r: &Called) -> bool {
     use Call::{SetName, Seteuid, Setresuid, Setreuid, Setuid};
     r.res == 0 && matches!(r.call, SetName | Setuid | Setreuid | Setresuid | Seteuid)
+}
+
+/// Whether children that the process forks from now on are in another pid namespace than itself.
+pub(super) fn moves_children(record: &Record) -> bool {
+    let Record::Called(r) = record else { return false };
+    let what = match r.call {
+        Call::Unshare => r.argument("flags"),
+        Call::Setns => r.argument("nstype"),
+        _ => return false,
+    };
+    // setns without a type takes what the descriptor is
+    let pids = |n| n & i64::from(libc::CLONE_NEWPID) != 0 || r.call == Call::Setns && n == 0;
+    r.res == 0 && matches!(what, Some(Argument::Number(n)) if pids(n))
 }
 
 /// Lets the process follow such a call, where the kernel confirms it: a thread may have given a name to itself only.

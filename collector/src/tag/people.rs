@@ -64,8 +64,16 @@ impl Tagger {
             return Some(person);
         }
         let ns = t.own.process.ns;
-        let pid = (ns.pid.is_some() && ns.pid == host_pids).then_some(vpid);
-        let person = if t.shared { self.of_shared(id, vpid)? } else { t.own.child(vpid, pid) };
+        // The first process of a namespace is nobody's child there.
+        t.elsewhere |= vpid == 1;
+        let (elsewhere, host) = (t.elsewhere, ns.pid.is_some() && ns.pid == host_pids);
+        let mut person = match t.shared {
+            true => self.of_shared(id, vpid)?,
+            false => t.own.child(vpid, (host && !elsewhere).then_some(vpid)),
+        };
+        if elsewhere {
+            Arc::make_mut(&mut person.process).ns.pid = None;
+        }
         let t = self.sessions.get_mut(&id)?;
         if t.others.len() >= t.room_for_others() {
             t.others.clear();

@@ -210,11 +210,13 @@ pub(super) fn of_sender(sender: &Sender) -> Person {
     Person { start_ticks, ..Person::new(process, identity) }
 }
 
-/// The executable by the hello's word. The kernel hands a script to its interpreter as an argument.
+/// The executable by the hello's word. The kernel hands a script to its interpreter as an argument, and an interpreter
+/// that is a script itself to its own, each with one argument at most.
 fn claimed_executable(hello: &Hello, cwd: &str) -> String {
-    let script = hello.argv.iter().skip(1).take(2).any(|a| *a == hello.execfn);
+    const NESTED: usize = 2 * 5;
+    let script = || hello.argv.iter().skip(1).take(NESTED).any(|a| *a == hello.execfn);
     match hello.argv.first() {
-        Some(interpreter) if script => interpreter.clone(),
+        Some(interpreter) if interpreter.starts_with('/') && script() => interpreter.clone(),
         _ if hello.execfn.is_empty() => String::new(),
         _ => paths::resolve(cwd, &hello.execfn),
     }

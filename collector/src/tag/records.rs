@@ -109,6 +109,11 @@ impl Tagger {
                 return self.malformed(id, sequence);
             }
         };
+        if called::moves_children(record)
+            && let Some(t) = self.sessions.get_mut(&id)
+        {
+            t.elsewhere = true;
+        }
         let io_uring = !person.has_io_uring && makes_ring(record);
         person.has_io_uring |= io_uring;
         let blind = io_uring.then(|| person.clone());

@@ -39,6 +39,8 @@ pub(super) struct Tracked {
     pub others: HashMap<u32, Person>,
     pub source: Source,
     pub musl: bool,
+    /// Children that write into it may be in another pid namespace than its owner: their numbers are others' there.
+    pub elsewhere: bool,
     /// All processes of the container write into it: a record's pid is all there is.
     pub shared: bool,
     /// Records that wait until it is known which exec has started this program.
@@ -99,6 +101,7 @@ impl Tagger {
             others: HashMap::new(),
             source: source(&hello),
             musl: hello.libc == Libc::Musl as u8,
+            elsewhere: false,
             shared,
             held: None,
             lent: None,
@@ -187,10 +190,16 @@ impl Tagger {
         if let Some(before) = before {
             own.forked_from(before);
         }
+        // Its own number is another one than the host's, where the container has the host's numbers.
+        let hosts = self.host_pids.is_some() && followed.ns.is_some_and(|ns| ns.pid == self.host_pids);
         let process = Arc::make_mut(&mut own.process);
+        let elsewhere = hosts && process.pid.is_some_and(|pid| pid != hello.pid);
         if process.ns.mnt.is_none() {
             let parent = process.ppid.and_then(|p| followed.known.get(&p)).map(|k| k.process.ns);
             process.ns = parent.or(hello.namespaces).or(followed.ns).unwrap_or_default();
+            if elsewhere && hello.namespaces.is_none() {
+                process.ns.pid = None;
+            }
         }
         if process.ppid.is_none() && hello.ppid != 0 {
             let on_host = process.ns.pid.is_some() && process.ns.pid == self.host_pids;
@@ -269,7 +278,10 @@ impl Tagger {
         // The first process, and one whose parent is outside the container, come from the runtime. Any other may have
         // been executed by a process that we follow (or by a descendant that has no session): its record is on the
         // way, all rings are read within the time it waits. So may one whose ring is merely the first that was found.
-        let outside = t.hello.ppid == 0 && t.own.process.vpid.is_some();
+        // One in a pid namespace that was made inside comes from there.
+        let (own, all) = (t.own.process.ns.pid, followed.ns.and_then(|ns| ns.pid));
+        let nested = own.zip(all).is_some_and(|(own, all)| own != all);
+        let outside = t.hello.ppid == 0 && t.own.process.vpid.is_some() && !nested;
         let alone = || !self.sessions.iter().any(|(o, s)| *o != id && self.same_container(id, s));
         let first = !outside && !followed.entered && t.own.process.pid.is_some() && alone();
         if !outside && !first {
