@@ -9,6 +9,8 @@ use core::ptr;
 use porthole_common::record::Injection;
 
 const NAME: &[u8] = b"LD_PRELOAD=";
+/// With this variable (`ldd` sets it) a loader lists the libraries, ours among them, instead of running the program.
+const LISTED: &[u8] = b"LD_TRACE_LOADED_OBJECTS=";
 /// Environment entries that fit on our stack; a larger environment gets memory of its own for the moment of the call.
 const ON_STACK: usize = 40;
 /// Bytes of a merged value that fit on our stack.
@@ -56,15 +58,18 @@ impl Environment {
             return unchanged(look.unwelcome.unwrap_or(Injection::Kept));
         }
         let name = if quiet { sandbox::QUIET } else { NAME };
-        let unwelcome = look.unwelcome.filter(|_| !quiet);
+        let mut unwelcome = look.unwelcome.filter(|_| !quiet);
         // SAFETY: the caller's environment, or null.
         let strings = unsafe { Strings::new(given) };
         // With several entries of the name, loaders take the last.
         let mut place = None;
         let mut count = 0;
-        for (i, entry) in strings.iter(name.len()).enumerate() {
-            if entry == name {
+        for (i, entry) in strings.iter(LISTED.len()).enumerate() {
+            if entry.starts_with(name) {
                 place = Some(i);
+            }
+            if entry == LISTED && !quiet {
+                unwelcome = Some(Injection::Removed);
             }
             count = i + 1;
         }

@@ -3,7 +3,8 @@
 //! The target is looked at first. Our `LD_PRELOAD` entry is kept, or added where the program has dropped it (`env -i`),
 //! also for targets that ignore it in silence (static, set-user-id), because their own dynamic children need it. It is
 //! taken out only where someone would complain on stderr: the loader of another word size or architecture, any loader
-//! that cannot reach our library any more after a chroot, and the AddressSanitizer, which must be the first library.
+//! that cannot reach our library any more after a chroot, and the AddressSanitizer, which must be the first library; and
+//! where a loader is to list the libraries of a program (`ldd`) and not to run it.
 
 mod environment;
 mod path;
