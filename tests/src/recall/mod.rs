@@ -12,7 +12,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("tar", "tar czf t.tgz -C /etc apt; mkdir x; tar xzf t.tgz -C x"),
     (
         "git",
-        "git init -q r; cd r; echo a >a; git add a; git -c user.name=a -c user.email=a@b commit -qm a; git log; git gc -q",
+        "git init -q r; cd r; echo a >a; git add a; export GIT_AUTHOR_DATE=@1 GIT_COMMITTER_DATE=@1; git -c user.name=a -c user.email=a@b commit -qm a; git log; git gc -q",
     ),
     (
         "perl",
@@ -32,7 +32,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("sqlite3", "sqlite3 d.db 'create table t(a); insert into t values(1); select * from t'"),
     ("gcc", "echo 'int main(){return 0;}' >a.c; gcc a.c -o a && ./a"),
     ("g++", "echo '#include <fstream>\nint main(){std::ifstream(\"/etc/passwd\");}' >a.cc; g++ a.cc -o a && ./a"),
-    ("make", "printf 'all: a b c\\na b c:\\n\\tcp /etc/passwd $@; ls -l $@\\n' >Makefile; make -j3"),
+    ("make", "printf 'all: a b c\\na b c:\\n\\tcp /etc/passwd $@; ls -l $@\\n' >Makefile; make -j3 >log; wc -l log"),
     ("awk", "awk -F: '{print $1 >\"o\"} END{system(\"ls\"); \"date\"|getline d}' /etc/passwd"),
     ("sed", "cp /etc/passwd p; sed -i s/root/toor/ p; sed -n 1p p"),
     ("ssh", "ssh -F none -p 9 -o BatchMode=yes 127.0.0.1 true; true"),

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How long it may take to end by itself.
-const ALONE: Duration = Duration::from_secs(1);
+/// How long it may take to end by itself, on a busy machine too.
+const ALONE: Duration = Duration::from_secs(3);
 /// How long it may take to end when it was asked to.
 const ASKED: Duration = Duration::from_secs(2);
 /// How long we try at all; a process that hangs in the kernel does not even heed SIGKILL.

@@ -40,7 +40,7 @@ const ENOUGH: usize = 4;
 ///
 /// Standard input is read to its end first (256 MiB at most), unless it is a terminal or another device; outputs go into
 /// pipes. Of an output that is very large the last lines are compared as one, and not shown. What the command leaves
-/// running is ended a second after each run.
+/// running is ended three seconds after each run.
 ///
 /// The first process is traced (ptrace) in both runs, so that it stops once before it ends; where that is not allowed
 /// or would take away privileges of the command's file, what it held is not compared, and that is said.

@@ -103,7 +103,10 @@ fn entries(environ: &[u8], facts: &mut Facts) {
     for entry in environ.split(|b| *b == 0).filter(|e| !e.is_empty()) {
         let entry = String::from_utf8_lossy(entry);
         let (name, value) = entry.split_once('=').unwrap_or((&entry, ""));
-        order.push(name.to_owned());
+        // where this one stands our entry may have decided: who sets it anew leaves it where it is
+        if name != "LD_PRELOAD" {
+            order.push(name.to_owned());
+        }
         facts.insert(format!("env {name}"), value.to_owned());
     }
     facts.insert("env, order".into(), order.join(" "));
@@ -112,16 +115,21 @@ fn entries(environ: &[u8], facts: &mut Facts) {
 /// Takes our entry out of the environment of a hooked process; what was found, to be named.
 pub fn without_our_entry(facts: &mut Facts, library: &str) -> Option<String> {
     let value = facts.get("env LD_PRELOAD")?.clone();
-    let rest = value.strip_suffix(library)?;
-    match rest.strip_suffix(':') {
-        Some(others) => facts.insert("env LD_PRELOAD".into(), others.into()),
-        None if rest.is_empty() => facts.remove("env LD_PRELOAD"),
-        None => return None,
-    };
-    if let Some(order) = facts.get_mut("env, order").filter(|_| rest.is_empty()) {
-        // a name that was there before, but empty, is a difference of the value only
-        *order = order.split(' ').filter(|name| *name != "LD_PRELOAD").collect::<Vec<_>>().join(" ");
+    if value == library {
+        facts.remove("env LD_PRELOAD");
+        return Some(format!("LD_PRELOAD={value}"));
     }
+    // last, where we were added; before what the program has added (`stdbuf`)
+    let separator = |c| c == ':' || c == ' ';
+    let others = match value.strip_suffix(library) {
+        Some(before) => before.strip_suffix(separator)?.to_owned(),
+        None => {
+            let (before, behind) = value.split_once(library)?;
+            let behind = behind.strip_prefix(separator)?;
+            (before.is_empty() || before.ends_with(separator)).then(|| format!("{before}{behind}"))?
+        }
+    };
+    facts.insert("env LD_PRELOAD".into(), others);
     Some(format!("LD_PRELOAD={value}"))
 }
 
@@ -164,6 +172,13 @@ mod tests {
         entries(b"LD_PRELOAD=/other.so:/p/l.so\0", &mut facts);
         assert!(without_our_entry(&mut facts, "/p/l.so").is_some());
         assert_eq!(facts["env LD_PRELOAD"], "/other.so");
+        assert_eq!(without_our_entry(&mut facts, "/p/l.so"), None);
+        for (value, rest) in [(":/p/l.so", ""), ("/p/l.so:/b.so", "/b.so"), ("a /p/l.so b", "a b")] {
+            entries(format!("LD_PRELOAD={value}").as_bytes(), &mut facts);
+            assert!(without_our_entry(&mut facts, "/p/l.so").is_some());
+            assert_eq!(facts["env LD_PRELOAD"], rest);
+        }
+        entries(b"LD_PRELOAD=/p/l.so.1", &mut facts);
         assert_eq!(without_our_entry(&mut facts, "/p/l.so"), None);
     }
 

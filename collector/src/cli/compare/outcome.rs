@@ -46,9 +46,13 @@ impl Outcome {
         Outcome { facts, outputs, seen, allowed: None, records: 0, lost: 0, cost }
     }
 
-    /// Takes out the one difference that is allowed.
+    /// Takes out the one difference that is allowed, also where the command has written it (`env`).
     pub fn allow(&mut self, library: &str) {
         self.allowed = observed::without_our_entry(&mut self.facts, library);
+        let written = self.outputs.iter_mut().map(|output| output.without(&format!("LD_PRELOAD={library}")));
+        if written.fold(false, |any, here| any | here) {
+            self.allowed = Some(format!("LD_PRELOAD={library}, also as a line of output"));
+        }
     }
 
     /// Names of facts that are not the same; what only one of the two could be asked for is not compared.

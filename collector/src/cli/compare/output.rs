@@ -51,6 +51,21 @@ impl Output {
         }
     }
 
+    /// Takes out each line that is this one; whether it was there.
+    pub fn without(&mut self, line: &str) -> bool {
+        let line = format!("{line}\n");
+        let mut alone = Output::default();
+        alone.push(line.as_bytes());
+        let all = self.lines.len();
+        self.lines.retain(|digest| *digest != alone.lines[0]);
+        let found = self.lines.len() < all;
+        if found {
+            let lines = self.text.split_inclusive(|b| *b == b'\n');
+            self.text = lines.filter(|l| *l != line.as_bytes()).flatten().copied().collect();
+        }
+        found
+    }
+
     /// A line as it can be shown; bytes that are no text in an unambiguous notation.
     pub fn line(&self, index: usize) -> String {
         let unkept = || "(its text was not kept)".to_owned();
@@ -99,6 +114,13 @@ mod tests {
         assert_eq!(output.line(1), "two \\xff");
         assert_eq!(output.line(2), "three (no newline at the end)");
         assert_eq!(output.line(3), "(its text was not kept)");
+    }
+
+    #[test]
+    fn a_line_is_taken_out_wherever_it_stands() {
+        let mut output = written(b"A=1\nX=2\nB=3\nX=2\nX=22\n", 5);
+        assert!(output.without("X=2") && !output.without("X=2"));
+        assert_eq!(output, written(b"A=1\nB=3\nX=22\n", 100));
     }
 
     #[test]
