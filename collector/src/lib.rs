@@ -16,6 +16,8 @@ mod container;
 pub mod error;
 pub mod event;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod hub;
 mod ingest;
 mod json;

@@ -26,6 +26,8 @@ pub mod edits;
 pub mod elf;
 pub mod error;
 pub mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod layout;
 pub mod life;
 pub mod preload_file;

@@ -53,13 +53,10 @@ impl Agent {
     /// # Errors
     /// The file cannot be read, or has no control page (it is another library, or a debug build).
     pub fn load(path: &Path) -> Result<Agent> {
-        let mut bytes = file::read(path, Agent::LIMIT)?;
-        let page = control::find(&bytes).ok_or_else(|| {
+        let bytes = file::read(path, Agent::LIMIT)?;
+        prepared(bytes).map(|bytes| Agent { bytes, shallow: None }).ok_or_else(|| {
             Error::new("use as agent", path, io::Error::other("it has no control page; install the release build"))
-        })?;
-        bytes[page + control::GENERATION..][..4].copy_from_slice(&1u32.to_le_bytes());
-        bytes[page + control::CLOCK] = clock::of_this_machine() as u8;
-        Ok(Agent { bytes, shallow: None })
+        })
     }
 
     /// The same agent, making rings of `data` bytes (a power of two that `porthole_common::ring::valid_data_len`
@@ -106,6 +103,14 @@ impl Agent {
     pub fn shallow(&self) -> Option<&'static str> {
         self.shallow
     }
+}
+
+/// The library with its control page set up; `None` if it has none.
+pub(crate) fn prepared(mut library: Vec<u8>) -> Option<Vec<u8>> {
+    let page = control::find(&library)?;
+    library[page + control::GENERATION..][..4].copy_from_slice(&1u32.to_le_bytes());
+    library[page + control::CLOCK] = clock::of_this_machine() as u8;
+    Some(library)
 }
 
 /// Makes the share of a container: tmpfs, copy of the agent, overflow ring. `memory_limit` is the container's, 0 =

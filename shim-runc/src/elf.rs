@@ -4,6 +4,7 @@
 //! changes the container, and a file that cannot be found or understood is `unknown`.
 
 use crate::plan::dev::{clean, covers};
+use porthole_common::limits;
 use porthole_registration::container::{Mount, Process};
 use porthole_registration::elf::{Program, look};
 use porthole_registration::file::open_within;
@@ -23,19 +24,25 @@ pub struct Target {
 /// Not found, not readable, or nothing that can be started.
 const UNKNOWN: Target = Target { name: "unknown", objection: None };
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Directories of `PATH` that are looked into. The image says how many there are.
+const DIRECTORIES: usize = 256;
 
 /// Looks at the program that `process` starts in the root file system `root`, over which `mounts` are mounted.
 /// `env` is its environment.
 pub fn target<'a>(root: &Path, mounts: &[Mount], process: &Process, env: impl Iterator<Item = &'a str>) -> Target {
     let Some(name) = process.args.first().filter(|name| !name.is_empty()) else { return UNKNOWN };
-    let places: Vec<String> = if name.contains('/') {
-        vec![absolute(&process.cwd, name)]
+    let view = View { root, mounts };
+    let open = |path: &str| {
+        let fits = process.cwd.len() + path.len() < limits::PATH;
+        fits.then(|| absolute(&process.cwd, path)).and_then(|place| view.open(&place))
+    };
+    let found = if name.contains('/') {
+        open(name)
     } else {
         let path = env.filter_map(|e| e.strip_prefix("PATH=")).last().unwrap_or(DEFAULT_PATH);
-        path.split(':').map(|dir| absolute(&process.cwd, &format!("{dir}/{name}"))).collect()
+        path.split(':').take(DIRECTORIES).find_map(|dir| open(&format!("{dir}/{name}")))
     };
-    let view = View { root, mounts };
-    let Some(file) = places.iter().find_map(|place| view.open(place)) else { return UNKNOWN };
+    let Some(file) = found else { return UNKNOWN };
     let program = look(&file);
     let Program::Script(interpreter) = &program else { return judge(&file, &program, process) };
     // An interpreter that must not be preloaded counts; beyond that a script is a script.
@@ -170,5 +177,20 @@ mod tests {
             assert_eq!(look(odd, path), "unknown", "{odd}");
         }
         fs::remove_dir_all(top).unwrap();
+    }
+    #[test]
+    fn what_an_image_says_costs_little_memory_and_few_looks() {
+        // A directory that is as long as the list of directories: together they would be a terabyte.
+        let name =
+            |root: &str, process: &Process, env: &str| target(Path::new(root), &[], process, [env].into_iter()).name;
+        let process = Process { args: vec!["x".into()], cwd: "/c".repeat(500_000), ..Process::default() };
+        let many = format!("PATH={}", ":".repeat(1_000_000));
+        assert_eq!(name("/", &process, &many), "unknown");
+        let process = Process { cwd: "/".into(), ..process };
+        let started = std::time::Instant::now();
+        assert_eq!(name("/nowhere", &process, &many), "unknown");
+        let long = format!("PATH=/{}", "x".repeat(1_000_000));
+        assert_eq!(name("/", &process, &long), "unknown");
+        assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
     }
 }

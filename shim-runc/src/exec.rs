@@ -73,7 +73,7 @@ fn patch(container: &Container, path: &Path) -> Option<Exec> {
     Some(Exec { injected: reason.is_empty(), reason, process, ..Exec::default() })
 }
 
-fn add(process: &mut Value, library: &str) -> Result<(), String> {
+pub(crate) fn add(process: &mut Value, library: &str) -> Result<(), String> {
     let env = &mut process["env"];
     if env.is_null() {
         *env = Value::Array(Vec::new());

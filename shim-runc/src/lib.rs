@@ -14,6 +14,8 @@ pub mod delete;
 pub mod elf;
 pub mod engine;
 pub mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod log;
 pub mod overlay;
 pub mod plan;

@@ -20,7 +20,7 @@ pub fn at(rootfs: &Path) -> Option<Overlay> {
     find(&info, rootfs)
 }
 
-fn find(mountinfo: &[u8], rootfs: &Path) -> Option<Overlay> {
+pub(crate) fn find(mountinfo: &[u8], rootfs: &Path) -> Option<Overlay> {
     let rootfs = rootfs.as_os_str().as_bytes();
     // The last mount at a place is the one that is seen.
     mountinfo.split(|b| *b == b'\n').rev().find_map(|line| {

@@ -144,6 +144,12 @@ pub(crate) fn outsider(pid: u32) -> Option<(String, String)> {
     Some((comm, line))
 }
 
+/// What `fuzz/` asks of any file of /proc: a process names itself as it likes.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = (parse_stat(bytes), ns_pids(bytes), inner_uid(bytes, 1000));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ mod processes;
 pub(crate) mod ring;
 mod sessions;
 mod socket;
-mod users;
+pub(crate) mod users;
 
 use crate::clock::{self, Clock};
 use crate::container::Container;

@@ -72,7 +72,7 @@ impl Users {
     }
 }
 
-fn parse(passwd: &[u8]) -> HashMap<u32, Arc<str>> {
+pub(crate) fn parse(passwd: &[u8]) -> HashMap<u32, Arc<str>> {
     let text = String::from_utf8_lossy(passwd);
     let mut names = HashMap::new();
     for line in text.lines() {

@@ -6,6 +6,8 @@ mod called;
 pub mod errno;
 pub(crate) mod execs;
 mod flags;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hosts;
 mod index;
 mod lifecycle;

@@ -13,6 +13,8 @@ const SYMBOL: u64 = 24;
 /// More headers or symbols than any C library has are not read.
 const HEADERS: u64 = 128;
 const SYMBOLS: u64 = 20_000;
+/// No more of a segment of notes is read either.
+const NOTES: u64 = 4096;
 
 /// A file that begins like a 64-bit object for x86-64.
 pub struct Object<'a>(&'a [u8]);
@@ -84,7 +86,7 @@ impl<'a> Object<'a> {
     pub fn build_id(&self) -> Option<[u8; BUILD_ID]> {
         self.segments(PT_NOTE).find_map(|header| {
             let (mut at, len) = (self.field(header, 8, 8)?, self.field(header, 32, 8)?);
-            let end = at.checked_add(len)?;
+            let end = at.checked_add(len.min(NOTES))?;
             while at < end {
                 let (name, desc) = (self.field(at, 0, 4)?, self.field(at, 4, 4)?);
                 let name_at = at.checked_add(12)?;

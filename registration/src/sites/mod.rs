@@ -39,6 +39,10 @@ const STUBS: usize = 40;
 const EXECS: [u32; 2] = [59, 322];
 /// Functions whose hook tells, also where sites are patched.
 const TOLD_BY_NAME: [&str; 2] = ["execveat", "fexecve"];
+/// Functions whose system calls the table is about.
+const WATCHED: [&str; 8] = ["open", "open64", "openat", "openat64", "creat", "creat64", "connect", "execve"];
+/// Symbols of these names at most, with all their versions: each is compared with every system call.
+const VERSIONS: usize = 64;
 /// Where distributions put libraries.
 const DIRECTORIES: [&str; 6] =
     ["lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "lib"];
@@ -98,12 +102,17 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     let build_id = object.build_id()?;
     let functions = object.functions()?;
     let code = object.code()?;
-    let sweep = Sweep::over(code, functions.iter().map(|f| f.at));
+    let sweep = Sweep::over(code, functions.iter().map(|f| f.at))?;
     let executes = functions.iter().any(|f| f.name == "execve");
+    let named = |names: &[&str]| functions.iter().filter(|f| names.contains(&f.name)).collect::<Vec<_>>();
+    let asides = named(&TOLD_BY_NAME);
+    if named(&WATCHED).len() > VERSIONS || asides.len() > VERSIONS {
+        return None;
+    }
     // Each page that is patched costs. What the library does not call itself is told by its hook, and the loader
     // executes only as a command.
     let left_out = |call: &Call| {
-        let aside = functions.iter().filter(|f| TOLD_BY_NAME.contains(&f.name)).any(|f| f.contains(call.at));
+        let aside = asides.iter().any(|f| f.contains(call.at));
         aside || !executes && call.number.is_some_and(|n| EXECS.contains(&n))
     };
     let cancellable = cancellable::calls(code, &sweep.nears, &functions);
@@ -115,7 +124,6 @@ fn analyze(bytes: &[u8]) -> Option<Found> {
     }
     // Those that must have a site of their own; the others may call one of these.
     let covered = |main: &[&str], others: &[&str]| {
-        let named = |names: &[&str]| functions.iter().filter(|f| names.contains(&f.name)).collect::<Vec<_>>();
         let (main, others) = (named(main), named(others));
         let all_sites = |f: &&elf::Function| calls.iter().filter(|call| f.contains(call.at)).all(Call::is_harmless);
         let has_one = |f: &&elf::Function| calls.iter().any(|call| f.contains(call.at) && call.site.is_some());
@@ -173,6 +181,18 @@ fn encode(objects: Vec<Found>) -> Option<Vec<u8>> {
         table.extend(object.sites.iter().flat_map(|at| at.to_le_bytes()));
     }
     Some(table)
+}
+
+/// What `fuzz/` asks of any file.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some(found) = analyze(bytes) else { return };
+    if let Some(code) = Object::parse(bytes).and_then(|object| object.code()) {
+        crate::fuzzing::check_sites(code.at, code.bytes, &found.sites);
+    }
+    if let Some(table) = encode(select(vec![found.clone(), found])) {
+        crate::fuzzing::check_table(&table);
+    }
 }
 
 #[cfg(test)]

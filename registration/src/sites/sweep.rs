@@ -7,6 +7,9 @@ use porthole_common::sites::{CALLS, LENGTH};
 
 /// Instructions before a system call among which its number is sought.
 const BACK: usize = 12;
+/// System call instructions and calls of its own functions that a library has at most (the GNU C library: 530 and 14,000).
+/// Each is looked at many times, and the file comes out of an image.
+const MOST: (usize, usize) = (8192, 1 << 18);
 /// `mov eax, number; mov rsi, rdi`, the eight bytes before a site that begins with `mov edi, AT_FDCWD`.
 const BEFORE: u64 = 8;
 
@@ -36,8 +39,9 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Decodes `code`. At each of `starts`, where functions begin, an instruction begins whatever lies before it.
-    pub fn over(code: Code<'_>, starts: impl Iterator<Item = u64>) -> Sweep {
+    /// Decodes `code`. At each of `starts`, where functions begin, an instruction begins whatever lies before it. `None`
+    /// if there are more calls than any C library has.
+    pub fn over(code: Code<'_>, starts: impl Iterator<Item = u64>) -> Option<Sweep> {
         let mut starts: Vec<u64> = starts.collect();
         starts.sort_unstable();
         starts.dedup();
@@ -60,6 +64,9 @@ impl Sweep {
                 continue;
             }
             if instruction.mnemonic() == Mnemonic::Call && instruction.op0_kind() == OpKind::NearBranch64 {
+                if nears.len() == MOST.1 {
+                    return None;
+                }
                 nears.push(pushed.call(&instruction));
             }
             pushed.pass(&instruction);
@@ -67,6 +74,9 @@ impl Sweep {
                 targets.push(instruction.near_branch_target());
             }
             if instruction.mnemonic() == Mnemonic::Syscall {
+                if calls.len() == MOST.0 {
+                    return None;
+                }
                 let before = (1..=BACK.min(n)).map(|back| &last[(n - back) % BACK]);
                 let boundaries: Vec<u64> = before.clone().take(3).map(Instruction::ip).collect();
                 let site = site(code, instruction.ip(), &boundaries);
@@ -92,7 +102,7 @@ impl Sweep {
                 near.number = None;
             }
         }
-        Sweep { calls, nears }
+        Some(Sweep { calls, nears })
     }
 }
 

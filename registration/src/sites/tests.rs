@@ -58,6 +58,61 @@ fn damaged_libraries_are_left_out_without_harm() {
     }
 }
 
+/// A library with this code, and as many functions of this name that are all of it.
+fn library(code: &[u8], name: &str, functions: usize) -> Vec<u8> {
+    let (note, strings, symbols) = (0x200, 0x300, 0x400);
+    let at = symbols + 24 * functions;
+    let mut bytes = vec![0u8; at];
+    let mut put = |at: usize, value: u64, len: usize| bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+    put(0, u64::from_le_bytes(*b"\x7fELF\x02\x01\x01\0"), 8);
+    for (field, value, len) in
+        [(18, 62, 2), (32, 64, 8), (40, 0x100, 8), (54, 56, 2), (56, 2, 2), (58, 64, 2), (60, 2, 2)]
+    {
+        put(field, value, len);
+    }
+    // Segments: kind, flags, offset, address, length.
+    for (n, (kind, flags, from, len)) in [(1, 5, at, code.len()), (4, 4, note, 36)].into_iter().enumerate() {
+        let header = 64 + 56 * n;
+        for (field, value, size) in [(0, kind, 4), (4, flags, 4), (8, from, 8), (16, from, 8), (32, len, 8)] {
+            put(header + field, value as u64, size);
+        }
+    }
+    for (field, value) in [(0, 4), (4, 20), (8, 3), (12, u64::from(u32::from_le_bytes(*b"GNU\0")))] {
+        put(note + field, value, 4);
+    }
+    // Sections: the symbols, and their names.
+    for (section, kind, from, len, link) in [(0x100, 11, symbols, 24 * functions, 1), (0x140, 3, strings, 64, 0)] {
+        for (field, value, size) in [(4, kind, 4), (24, from, 8), (32, len, 8), (40, link, 4)] {
+            put(section + field, value as u64, size);
+        }
+    }
+    for symbol in (symbols..at).step_by(24) {
+        for (field, value, size) in [(4, 2, 1), (8, at as u64, 8), (16, code.len() as u64, 8)] {
+            put(symbol + field, value, size);
+        }
+    }
+    bytes[strings..strings + name.len()].copy_from_slice(name.as_bytes());
+    bytes.extend_from_slice(code);
+    bytes
+}
+
+#[test]
+fn libraries_made_to_be_searched_for_ever_are_left() {
+    let site = [0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 2, 0, 0, 0, 0x0f, 0x05, 0xc3];
+    let small = analyze(&library(&site.repeat(4), "open", 1)).expect("what the others are many of");
+    assert_eq!((small.sites.len(), small.opens), (4, true));
+    let started = std::time::Instant::now();
+    for name in ["open", "execveat", "fexecve"] {
+        assert_eq!(analyze(&library(&site.repeat(4), name, 20_000)), None, "many functions of one name");
+        assert_eq!(analyze(&library(&site.repeat(200_000), name, 20_000)), None, "and many system calls");
+    }
+    assert_eq!(analyze(&library(&site.repeat(200_000), "open", 1)), None, "many system calls");
+    let calls = [0xe8, 0, 0, 0, 0].repeat(400_000);
+    assert_eq!(analyze(&library(&[&site[..], &calls].concat(), "open", 1)), None, "many calls");
+    // Unbounded, this takes hours.
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
 fn found(coverage: u32, executes: bool, opens: bool) -> Found {
     Found { build_id: [executes as u8; BUILD_ID], coverage, opens, connects: opens, executes, sites: vec![1, 2] }
 }
@@ -79,6 +134,7 @@ fn a_site_is_one_only_where_nothing_jumps_into_it() {
     let sites = |tail: &[u8]| {
         let bytes = [&nops[..], &site, tail].concat();
         Sweep::over(elf::Code { at: 0x1000, bytes: &bytes }, std::iter::empty())
+            .expect("few calls")
             .calls
             .iter()
             .filter_map(|c| c.site)
@@ -125,7 +181,7 @@ fn cancellable(connect: &[u8], behind: &[u8]) -> Vec<(Option<u32>, bool)> {
         functions.push(elf::Function { name, at: at as u64, size: (code.len() - at) as u64 });
     }
     let code = elf::Code { at: 0, bytes: &code };
-    let sweep = Sweep::over(code, functions.iter().map(|f| f.at));
+    let sweep = Sweep::over(code, functions.iter().map(|f| f.at)).expect("few calls");
     let calls = cancellable::calls(code, &sweep.nears, &functions);
     calls.iter().map(|call| (call.number, call.site.is_some())).collect()
 }
