@@ -185,6 +185,37 @@ fn a_ring_laid_out_to_be_searched_for_ever_is_left() {
 }
 
 #[test]
+fn many_places_laid_out_to_be_searched_share_one_effort() {
+    // unfinished places, each followed by records of the longest kind that are none, and then by one that is
+    let mut data = vec![0u8; porthole_common::limits::RING_DATA_MAX];
+    let longest = (porthole_common::limits::RECORD - RECORD_HEADER) as u64;
+    let (period, good) = (504, 480);
+    for (n, at) in (0..data.len() - period).step_by(period).enumerate() {
+        for word in data[at + 8..at + good].chunks_exact_mut(8) {
+            word.copy_from_slice(&(longest | 9 << 32).to_le_bytes());
+        }
+        let (position, sequence) = (((at + good) / 8) as u32, 2 * n as u32 + 1);
+        let check = porthole_common::ring::checksum::record(position, sequence, 0, 0, &[]);
+        data[at + good..at + good + 8].copy_from_slice(&(u64::from(check) << 32).to_le_bytes());
+        data[at + good + 8..at + good + 12].copy_from_slice(&sequence.to_le_bytes());
+    }
+    let head = Head { sequence: u32::MAX / 4, position: (data.len() / 8) as u32 };
+    let mut reader = Reader::default();
+    let mut effort = porthole_common::ring::reader::effort(data.len() as u32);
+    let (mut received, mut lost) = (0, 0);
+    loop {
+        match reader.next(&data, head) {
+            Found::Empty => break,
+            Found::Record(_) => received += 1,
+            Found::Pending => lost += reader.skip_within(&data, head, &mut effort),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..20).contains(&received), "{received}: the search ended early");
+    assert_eq!((received + lost, effort), (head.sequence, 0), "and everything is counted");
+}
+
+#[test]
 fn an_impossible_head_is_told_and_left() {
     let data = vec![0u8; RING_DATA_MIN];
     let mut reader = Reader { position: 10, sequence: 3 };

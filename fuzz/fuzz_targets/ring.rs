@@ -6,7 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use porthole_common::limits::{RECORD, RING_DATA_MIN};
 use porthole_common::ring::producer::{Shared, Slot, commit_word, reserve};
-use porthole_common::ring::reader::{Found, Reader};
+use porthole_common::ring::reader::{Found, Reader, effort};
 use porthole_common::ring::{Head, RECORD_HEADER, UNIT};
 use porthole_fuzz::Choices;
 use std::cell::{Cell, RefCell};
@@ -91,6 +91,7 @@ fn look(
         }
         None => assert_eq!(reader.next(&data, head), Found::Impossible),
     }
+    let mut effort = effort(data.len() as u32);
     for step in 0.. {
         assert!(step <= 2 * data.len() / UNIT, "a look ends");
         let before = reader.sequence;
@@ -107,7 +108,7 @@ fn look(
                 (1, 0)
             }
             Found::Dropped(n) => (0, n),
-            Found::Pending if give_up => (0, reader.skip(&data, head)),
+            Found::Pending if give_up => (0, reader.skip_within(&data, head, &mut effort)),
             Found::Pending => return,
             Found::Impossible => (0, reader.jump(head)),
         };

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::container::Container;
 use crate::loss::{Counters, Reason};
 use porthole_common::limits::OVERFLOW_RING;
-use porthole_common::ring::reader::{Found, Reader};
+use porthole_common::ring::reader::{Found, Reader, effort};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -222,6 +222,7 @@ impl Ingest {
         }
         let data = &mut self.scratch[..open.ring.data_len as usize];
         let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before };
+        let mut effort = effort(open.ring.data_len);
         let mut tampered = false;
         if !open.ring.copy(open.reader, head, data) {
             tampered = true;
@@ -251,7 +252,7 @@ impl Ingest {
                         break;
                     }
                     open.unfinished_since = None;
-                    let count = open.reader.skip(data, head);
+                    let count = open.reader.skip_within(data, head, &mut effort);
                     batch.items.push(Item::Lost { sequence, count, reason: Reason::WriterDied });
                 }
                 Found::Impossible => {

@@ -96,12 +96,17 @@ impl Reader {
     /// Moves past a place that stays uncommitted, to the next valid record or to the head. Returns how many records
     /// were given up (those that the gap in the sequence shows).
     ///
-    /// Bounded work: candidates are judged by their sequence number before their checksum, and what a container lays
-    /// out to be summed over and over ends the search.
+    /// Bounded work: see [`Reader::skip_within`].
     pub fn skip(&mut self, data: &[u8], head: Head) -> u32 {
+        self.skip_within(data, head, &mut effort(data.len() as u32))
+    }
+
+    /// [`Reader::skip`], summing at most `effort` bytes, which is what is left of it afterwards. Candidates are judged by
+    /// their sequence number before their checksum, and what a container lays out to be summed over and over ends the
+    /// search. A caller that skips more than once in one look takes all from one [`effort`].
+    pub fn skip_within(&mut self, data: &[u8], head: Head, effort: &mut usize) -> u32 {
         let unread = self.unread(head, data.len() as u32).unwrap_or(0);
         let window = head.sequence.wrapping_sub(self.sequence);
-        let mut summed = 0;
         for ahead in 1..unread {
             let position = self.position.wrapping_add(ahead);
             let Some(candidate) = Candidate::at(data, position, unread - ahead) else { continue };
@@ -109,9 +114,12 @@ impl Reader {
             if candidate.commit.pad || missing == 0 || missing >= window {
                 continue;
             }
-            summed += usize::from(candidate.commit.len);
-            if summed > SEARCH * data.len() {
-                break;
+            match effort.checked_sub(usize::from(candidate.commit.len)) {
+                Some(left) => *effort = left,
+                None => {
+                    *effort = 0;
+                    break;
+                }
             }
             if let Some(Piece::Record { raw, .. }) = candidate.verify() {
                 *self = Reader { position, sequence: raw.sequence };
@@ -142,8 +150,10 @@ enum Piece<'a> {
     Pad { units: u32 },
 }
 
-/// How many times the ring's size [`Reader::skip`] sums at most.
-const SEARCH: usize = 4;
+/// Bytes that one look at a ring of this size may sum in search of records behind unfinished ones: a few times its data.
+pub const fn effort(data_len: u32) -> usize {
+    4 * data_len as usize
+}
 
 /// The record or pad at `position`, if its checksum holds and it ends within `unread` units and before the data's end.
 fn read_at(data: &[u8], position: u32, unread: u32) -> Option<Piece<'_>> {
