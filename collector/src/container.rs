@@ -6,7 +6,11 @@ use crate::status::ContainerView;
 use porthole_registration::container::{Container as Registration, Engine, Injection};
 use porthole_registration::layout::ContainerDir;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+/// Records of one container that may be on their way through the stages: some ten milliseconds of work. What else it
+/// has made stays in its rings, and others have their turn.
+pub(crate) const SHARE: usize = 4096;
 
 /// One registered container.
 pub(crate) struct Container {
@@ -16,8 +20,26 @@ pub(crate) struct Container {
     pub registration: Registration,
     pub info: Arc<ContainerInfo>,
     pub counters: Counters,
+    /// Records that were read from its rings and have not become events yet.
+    on_their_way: AtomicUsize,
     /// Whether its end has been seen.
     pub deleted: AtomicBool,
+}
+
+/// Records that count as on their way until this is dropped.
+pub(crate) struct OnTheirWay(Arc<Container>, usize);
+
+impl OnTheirWay {
+    pub fn new(container: &Arc<Container>, records: usize) -> OnTheirWay {
+        container.on_their_way.fetch_add(records, Relaxed);
+        OnTheirWay(container.clone(), records)
+    }
+}
+
+impl Drop for OnTheirWay {
+    fn drop(&mut self) {
+        self.0.on_their_way.fetch_sub(self.1, Relaxed);
+    }
 }
 
 impl Container {
@@ -29,6 +51,7 @@ impl Container {
             registration,
             info,
             counters: Counters::default(),
+            on_their_way: AtomicUsize::new(0),
             deleted: AtomicBool::new(false),
         }
     }
@@ -41,6 +64,11 @@ impl Container {
     /// Whether it is no container but `porthole run`.
     pub fn is_host(&self) -> bool {
         self.registration.engine == Engine::Host
+    }
+
+    /// Whether so much of it is on its way that it must wait.
+    pub fn has_its_share(&self) -> bool {
+        self.on_their_way.load(Relaxed) >= SHARE
     }
 
     pub fn view(&self) -> ContainerView {

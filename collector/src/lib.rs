@@ -23,6 +23,7 @@ mod ingest;
 mod json;
 mod loss;
 mod outputs;
+mod owed;
 mod pace;
 pub mod pipeline;
 mod positions;

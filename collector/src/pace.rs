@@ -1,10 +1,10 @@
-//! Receiving from the stage before without being woken by it.
+//! Receiving from the stage before without being woken by it, and sending to the next one likewise.
 //!
 //! A thread that sleeps in a channel must be woken through the kernel, and on a machine with few processors that costs
 //! more than anything else a stage does. So a busy stage naps by the clock and looks again, longer each time nothing
 //! came; only after a quiet time does it sleep in the channel.
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError};
 use std::time::{Duration, Instant};
 
 const SHORTEST: Duration = Duration::from_micros(500);
@@ -45,6 +45,14 @@ impl Pace {
             std::thread::sleep(left.map_or(self.nap, |l| l.min(self.nap)));
             self.nap *= 2;
         }
+    }
+}
+
+/// Sends to the next stage, however long that is behind. (It only goes away when the pipeline is being torn down.)
+pub(crate) fn send<T>(tx: &Sender<T>, mut message: T) {
+    while let Err(TrySendError::Full(same)) = tx.try_send(message) {
+        message = same;
+        std::thread::sleep(SHORTEST);
     }
 }
 

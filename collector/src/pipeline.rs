@@ -80,8 +80,10 @@ pub struct Pipeline {
     _lock: Flock<File>,
 }
 
-/// Messages between ingest and tag, each at most a whole ring; batches of outputs. Beyond, the rings hold what comes.
+/// Messages between ingest and tag, each at most a ring's batch. Beyond, the rings hold what comes.
 const CHANNEL: usize = 64;
+/// Batches of outputs. What stands in this queue is in front of everybody.
+const BATCHES: usize = 8;
 
 /// Starts the stages' threads.
 ///
@@ -108,7 +110,7 @@ pub fn start(options: Options) -> Result<Pipeline, Error> {
         wake: woken,
     };
     let (messages, tag_in) = crossbeam_channel::bounded(CHANNEL);
-    let (tagged, out_in) = crossbeam_channel::bounded(CHANNEL);
+    let (tagged, out_in) = crossbeam_channel::bounded(BATCHES);
     let ingest = ingest::Ingest::new(setup, messages)?;
     let tagger = tag::Tagger::new(tagged, events.clone());
     let threads = vec![

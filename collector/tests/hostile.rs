@@ -7,6 +7,7 @@ use porthole_common::limits::{HELLO, RING_HEADER};
 use porthole_common::ring::HEAD_OFFSET;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, chown, symlink};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use support::{Registered, Ring, State, hello, of_type};
 
@@ -227,6 +228,56 @@ fn ten_thousand_connections_and_files_are_bounded() {
     let counted: u64 = view("flood").refused.values().sum();
     assert!(counted >= 4_000, "{:?}", view("flood").refused);
     pipeline.stop();
+}
+
+#[test]
+fn a_flood_of_nonsense_is_told_in_sums_and_delays_no_neighbour_for_long() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (flood, calm) = (state.register("flood"), state.register("calm"));
+    flood.listening();
+    calm.listening();
+    let rings: Vec<_> = (0..4).map(|n| flood.ring(&format!("f-{n}"))).collect();
+    rings.iter().for_each(|ring| flood.send(&ring.hello));
+    let neighbour = calm.ring("n");
+    calm.send(&neighbour.hello);
+    state.wait("both", |l| of_type(l, "execve").len() >= 2);
+    let (begin, over) = (Instant::now(), AtomicBool::new(false));
+    let (mut waits, mut made) = (vec![], 0);
+    std::thread::scope(|scope| {
+        let floods: Vec<_> = rings
+            .iter()
+            .map(|ring| {
+                scope.spawn(|| {
+                    let mut made = 0u64;
+                    while !over.load(Relaxed) && begin.elapsed().as_secs() < 30 {
+                        made += u64::from(ring.write(std::process::id(), b"no record"));
+                    }
+                    made
+                })
+            })
+            .collect();
+        for n in 0..20 {
+            let asked = Instant::now();
+            neighbour.open(&format!("/calm/{n}"), 3);
+            state.wait("the neighbour's", |l| {
+                of_type(l, "openat").last().is_some_and(|o| o["fd.name"] == *format!("/calm/{n}"))
+            });
+            waits.push(asked.elapsed());
+        }
+        over.store(true, Relaxed);
+        made = floods.into_iter().map(|f| f.join().unwrap()).sum();
+    });
+    let seconds = begin.elapsed().as_secs() + 2;
+    let status = pipeline.stop();
+    waits.sort();
+    eprintln!("{made} bad records in {seconds} s; the neighbour waited {:?}, at most {:?}", waits[10], waits[19]);
+    let lines = state.lines();
+    let drops: Vec<_> =
+        of_type(&lines, "porthole.drop").into_iter().filter(|l| l["porthole.reason"] == "malformed").collect();
+    let told: u64 = drops.iter().map(|l| l["porthole.count"].as_u64().unwrap()).sum();
+    assert_eq!((told, status.records_lost["malformed"]), (made, made), "each is counted, and told");
+    assert!(made > 10_000 && drops.len() as u64 <= seconds + 1, "{} events for {made} records", drops.len());
 }
 
 fn support_skip(why: &str) {

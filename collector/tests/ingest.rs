@@ -191,6 +191,36 @@ fn an_exec_whose_record_comes_late_is_told_once() {
 }
 
 #[test]
+fn an_exec_that_fails_starts_no_program_however_its_ring_is_read() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (c, ring) = session(&state, "tries");
+    let succeeded = |l: &[Line]| of_type(l, "execve").iter().filter(|l| l["evt.res"] == "SUCCESS").count();
+    state.wait("the entry", |l| succeeded(l) == 1);
+    // The second program's records wait for the record of its exec; meanwhile it tries one file and executes another.
+    let called = support::now_ns();
+    let second = c.ring("r-2");
+    c.send(&second.hello);
+    assert!(second.write(me(), &exec_record("/no/such", Target::Unknown)));
+    std::thread::sleep(Duration::from_millis(5)); // read by a look of its own
+    let failed = ExecFailed { call: Call::Execve, errno: 2, exec: 0 };
+    assert!(second.write(me(), &encoded(|w| failed.encode(w))));
+    assert!(second.write(me(), &exec_record("/bin/third", Target::Dynamic)));
+    let third = c.ring("r-3");
+    c.send(&third.hello);
+    std::thread::sleep(Duration::from_millis(5));
+    ring.write_together(called, me(), &[&exec_record("/bin/second", Target::Dynamic)]);
+    third.open("/of-third", 3);
+    state.wait("the third program's open", |l| !of_type(l, "openat").is_empty());
+    pipeline.stop();
+    let lines = state.lines();
+    assert_eq!(succeeded(&lines), 3, "{lines:#?}");
+    let tried: Vec<_> = of_type(&lines, "execve").into_iter().filter(|l| l["evt.arg.filename"] == "/no/such").collect();
+    assert_eq!(tried.len(), 1);
+    assert_eq!(tried[0]["evt.res"], "ENOENT");
+}
+
+#[test]
 fn every_record_is_received_or_lost_with_a_reason() {
     let state = State::new();
     let c = state.register("lossy");

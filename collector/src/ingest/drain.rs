@@ -4,7 +4,7 @@ use super::message::{Batch, Item, Message, SessionId};
 use super::ring::Ring;
 use super::{Ingest, message};
 use crate::clock::Clock;
-use crate::container::Container;
+use crate::container::{Container, OnTheirWay};
 use crate::loss::{Counters, Reason};
 use porthole_common::limits::OVERFLOW_RING;
 use porthole_common::ring::reader::{Found, Reader, effort};
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Time between two looks at a ring that had something, and the longest time between two looks.
-const ACTIVE: Duration = Duration::from_micros(500);
+pub(super) const ACTIVE: Duration = Duration::from_micros(500);
 const IDLE: Duration = Duration::from_millis(20);
 /// Where more than `MANY` rings are open, one that has been quiet for this long is looked at less often still.
 const QUIET: Duration = Duration::from_secs(30);
@@ -22,10 +22,13 @@ const MANY: usize = 256;
 const QUIET_IDLE: Duration = Duration::from_millis(100);
 /// A record that stays unfinished for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Looks at a ring before it is closed, whatever comes.
+/// Looks at a ring before it is closed, whatever comes: more than the largest ring needs.
 const LAST_READS: u32 = 16;
 /// How often an idle ring is asked whether anyone can still write to it.
 const WRITERS_AGAIN: Duration = Duration::from_secs(5);
+
+/// Records (and gaps) that one look takes. More than most rings hold.
+const BATCH: usize = 2048;
 
 /// An open ring.
 pub(super) struct Open {
@@ -33,7 +36,9 @@ pub(super) struct Open {
     pub ring: Arc<Ring>,
     /// Process on the host that announced it.
     pub pid: Option<u32>,
-    shared: Arc<Container>,
+    /// The same inside the container, by its own word.
+    pub vpid: u32,
+    pub shared: Arc<Container>,
     reader: Reader,
     clock: u8,
     /// See [`Ring::cost`], as of the last look.
@@ -42,7 +47,7 @@ pub(super) struct Open {
     /// When something came last.
     heard_at: Instant,
     /// The time for which it stands in the queue; entries for other times are stale.
-    due: Instant,
+    pub due: Instant,
     unfinished_since: Option<Instant>,
     asked_at: Instant,
     maybe_over: bool,
@@ -61,6 +66,7 @@ impl Open {
             container,
             ring,
             pid: None,
+            vpid: 0,
             shared,
             reader,
             clock,
@@ -134,16 +140,6 @@ impl Ingest {
             open.maybe_over = true;
         }
         self.look_soon(id, now);
-    }
-
-    pub(super) fn drain_due(&mut self, now: Instant) {
-        // One look for each ring that is due now; what becomes due meanwhile has its turn after the sockets.
-        while self.due.peek().is_some_and(|d| d.0.0 <= now) {
-            let Some(Reverse((at, id))) = self.due.pop() else { return };
-            if self.sessions.get(&id).is_some_and(|o| o.due == at) {
-                self.drain(id, now);
-            }
-        }
     }
 
     /// Every ring once; whether anything came.
@@ -221,7 +217,7 @@ impl Ingest {
             return false;
         }
         let data = &mut self.scratch[..open.ring.data_len as usize];
-        let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before };
+        let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before, cut: false, share: None };
         let mut effort = effort(open.ring.data_len);
         let mut tampered = false;
         if !open.ring.copy(open.reader, head, data) {
@@ -231,6 +227,10 @@ impl Ingest {
             batch.items.push(Item::Lost { sequence, count, reason: Reason::Tampered });
         }
         loop {
+            if batch.items.len() >= BATCH {
+                batch.cut = true;
+                break;
+            }
             let sequence = open.reader.sequence;
             match open.reader.next(data, head) {
                 Found::Empty => {
@@ -268,6 +268,7 @@ impl Ingest {
         }
         batch.until = open.reader;
         open.sample(&self.clock);
+        batch.share = Some(OnTheirWay::new(&open.shared, batch.items.len()));
         let told = tampered.then(|| (open.shared.clone(), open.ring.session.clone()));
         self.count(&batch, id);
         if let Some((container, session)) = told {
@@ -323,7 +324,7 @@ impl Ingest {
 #[cfg(test)]
 mod tests {
     use super::{ACTIVE, Duration, IDLE, Instant, MANY, QUIET, QUIET_IDLE};
-    use crate::ingest::containers::tests::Stage;
+    use crate::ingest::stage::Stage;
 
     #[test]
     fn quiet_rings_are_looked_at_less_often_where_there_are_many() {

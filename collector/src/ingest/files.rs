@@ -1,8 +1,9 @@
 //! Files in `rings/`: found by inotify and by looking, opened when their hello does not come over the socket.
 
-use super::containers::{Registered, Watched};
+use super::containers::Watched;
 use super::hello::{Hello, valid_ring_name};
 use super::message::{Message, Sender};
+use super::registrations::Registered;
 use super::{Ingest, MAX_RINGS, ring};
 use crate::event::Identity;
 use crate::loss::Refusal;
@@ -98,6 +99,7 @@ impl Ingest {
                 let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
                 let uid = Some(opened.ring.uid).filter(|_| !shared_ring);
                 let sender = Sender { hello, pid: None, facts: None, uid, user: None, identity, time_ns };
+                self.drain_relatives(container, &sender.hello, None);
                 let _ = self.open_session(container, None, Some(opened.ring), sender, None);
             }
             (_, Err(why)) if why == ring::NOT_READY && awaiting.tries < TRIES => {

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::hello::Hello;
 use super::ring::Ring;
-use crate::container::Container;
+use crate::container::{Container, OnTheirWay};
 use crate::event::Identity;
 use crate::loss::Reason;
 use crate::positions::Saved;
@@ -69,6 +69,10 @@ pub(crate) struct Batch {
     pub bytes: Vec<u8>,
     /// The ring's reader behind the last of them.
     pub until: Reader,
+    /// There is more in the ring that was there at the same time.
+    pub cut: bool,
+    /// Counts them as the container's share.
+    pub share: Option<OnTheirWay>,
 }
 
 /// One record, or some that are missing.

@@ -9,20 +9,26 @@
 
 mod containers;
 mod drain;
+mod ends;
 pub(crate) mod facts;
 mod files;
 pub(crate) mod hello;
 pub(crate) mod message;
 mod processes;
+mod registrations;
 pub(crate) mod ring;
 mod sessions;
 mod socket;
+#[cfg(test)]
+mod stage;
+mod turns;
 pub(crate) mod users;
 
 use crate::clock::{self, Clock};
 use crate::container::Container;
 use crate::error::Error;
 use crate::loss::Counters;
+use crate::pace;
 use crate::pipeline::Without;
 use crossbeam_channel::Sender;
 use drain::Open;
@@ -32,7 +38,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::inotify::{InitFlags, Inotify, WatchDescriptor};
 use nix::sys::time::TimeSpec;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -117,6 +123,8 @@ pub(crate) struct Ingest {
     pidfds: HashMap<u64, (u64, u32)>,
     /// Rings by the time of their next look.
     due: BinaryHeap<Reverse<(Instant, SessionId)>>,
+    /// Containers with rings that wait for their turn.
+    behind: VecDeque<u64>,
     /// Ring files waiting for their hello.
     awaiting: BinaryHeap<Reverse<files::Awaiting>>,
     clock: Clock,
@@ -156,6 +164,7 @@ impl Ingest {
             connections: HashMap::new(),
             pidfds: HashMap::new(),
             due: BinaryHeap::new(),
+            behind: VecDeque::new(),
             awaiting: BinaryHeap::new(),
             clock: Clock::start(),
             scratch: vec![0; porthole_common::limits::RING_DATA_MAX],
@@ -180,7 +189,7 @@ impl Ingest {
     /// Waits for the next thing to do (at most `longest`), and does what is due.
     fn turn(&mut self, longest: Option<Duration>) {
         let now = Instant::now();
-        let next = [self.due.peek().map(|d| d.0.0), self.awaiting.peek().map(|a| a.0.at)];
+        let next = [self.due.peek().map(|d| d.0.0), self.awaiting.peek().map(|a| a.0.at), self.behind_due(now)];
         let until_next = next.into_iter().flatten().map(|at| at.saturating_duration_since(now)).min();
         let idle = if self.containers.is_empty() { HOUSEKEEPING } else { ASK };
         let timeout = until_next.unwrap_or(idle).min(idle).min(longest.unwrap_or(idle));
@@ -249,8 +258,7 @@ impl Ingest {
 
     /// Hands a message on; waits while the next stage is behind (the rings hold what comes meanwhile).
     fn send(&self, message: Message) {
-        // The receiver only goes away when the pipeline is being torn down.
-        let _ = self.tx.send(message);
+        pace::send(&self.tx, message);
     }
 
     fn now_ns(&self) -> u64 {

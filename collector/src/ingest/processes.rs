@@ -120,7 +120,7 @@ impl Ingest {
 #[cfg(test)]
 mod tests {
     use super::MAX_SESSIONS;
-    use crate::ingest::containers::tests::Stage;
+    use crate::ingest::stage::Stage;
     use std::time::Instant;
 
     #[test]

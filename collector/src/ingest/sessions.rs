@@ -1,10 +1,10 @@
 //! Sessions: a hello on the socket becomes an open ring with an identity. (Rings that nobody announces: `files.rs`.)
 
-use super::containers::refill;
 use super::drain::Open;
 use super::facts;
 use super::hello::Hello;
 use super::message::{Message, Sender, Session, SessionId};
+use super::registrations::refill;
 use super::socket::{self, Packet, Peer};
 use super::{HELLO_DEADLINE, Ingest, MAX_CONNECTIONS, MAX_RINGS, Token, ring};
 use crate::event::Identity;
@@ -101,7 +101,7 @@ impl Ingest {
 
     fn announce(&mut self, container: u64, hello: Hello, bytes: &[u8], peer: Peer) -> Result<(), Refusal> {
         // What the process, its parent and the ring it wrote to before have said so far comes first.
-        self.drain_relatives(container, &hello, peer.pid);
+        self.drain_relatives(container, &hello, Some(peer.pid));
         let known = self.registered(container).and_then(|c| c.by_name.get(&hello.ring).copied());
         if let Some(session) = known.and_then(|id| self.sessions.get(&id)) {
             return match session.pid {
@@ -127,7 +127,7 @@ impl Ingest {
 
     /// A process without a ring of its own.
     fn ringless(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(), Refusal> {
-        self.drain_relatives(container, &hello, peer.pid);
+        self.drain_relatives(container, &hello, Some(peer.pid));
         let (sender, pidfd) = self.identify(container, hello, peer)?;
         let c = self.registered(container).ok_or("no_container")?;
         let session = c.by_name.get(OVERFLOW_RING).copied().filter(|_| !sender.hello.ring.is_empty());
@@ -186,10 +186,12 @@ impl Ingest {
             ring.keep_position(position);
             saved = resumed.saved;
             c.by_name.insert(ring.name.clone(), id);
+            c.by_vpid.insert(sender.hello.pid, id);
             Counters::count(&shared.counters.sessions_open);
             Counters::count(&shared.counters.sessions_total);
             let clock = sender.hello.clock;
-            let open = Open::new(container, shared.clone(), Arc::new(ring), resumed.reader, clock, now);
+            let mut open = Open::new(container, shared.clone(), Arc::new(ring), resumed.reader, clock, now);
+            open.vpid = sender.hello.pid;
             self.sessions.insert(id, open);
         }
         // A process that an earlier collector has verified is the same if it was started at the same time.
@@ -217,16 +219,19 @@ impl Ingest {
         Ok(())
     }
 
-    /// Drains what a new session's events may follow from: the same process's ring before an exec, its parent's, and
-    /// the one a forked child wrote to.
-    fn drain_relatives(&mut self, container: u64, hello: &Hello, pid: u32) {
+    /// Drains what a new session's events may follow from, whatever the container's share: the same process's ring before
+    /// an exec, its parent's, and the one a forked child wrote to. `pid`: on the host, where the kernel has told it.
+    pub(super) fn drain_relatives(&mut self, container: u64, hello: &Hello, pid: Option<u32>) {
         let now = Instant::now();
         let Some(c) = self.registered(container) else { return };
-        let parent = facts::stat(pid).map_or(0, |s| s.ppid);
+        let parent = pid.and_then(facts::stat).map_or(0, |s| s.ppid);
+        let of_host = [pid.unwrap_or(0), parent];
         let mut ids: Vec<SessionId> =
-            [pid, parent].iter().filter_map(|p| c.processes.get(p)).flat_map(|p| p.sessions.iter().copied()).collect();
+            of_host.iter().filter_map(|p| c.processes.get(p)).flat_map(|p| p.sessions.iter().copied()).collect();
+        ids.extend([hello.pid, hello.ppid].iter().filter_map(|vpid| c.by_vpid.get(vpid)));
         ids.extend(c.by_name.get(&hello.parent_ring));
         ids.extend(c.by_name.get(OVERFLOW_RING));
+        ids.sort_unstable();
         ids.dedup();
         for id in ids {
             self.drain(id, now);
@@ -238,6 +243,9 @@ impl Ingest {
         let open = self.sessions.remove(&id)?;
         if let Some(c) = self.registered_mut(open.container) {
             c.by_name.remove(&open.ring.name);
+            if c.by_vpid.get(&open.vpid) == Some(&id) {
+                c.by_vpid.remove(&open.vpid);
+            }
             if c.closed.len() >= 4 * MAX_RINGS {
                 // Removals that inotify did not tell, because there were too many.
                 let rings = c.container.dir.rings();

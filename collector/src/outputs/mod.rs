@@ -7,6 +7,7 @@ use crate::cleanup;
 use crate::container::Container;
 use crate::event::Event;
 use crate::ingest::ring::Ring;
+use crate::owed::{self, Owed};
 use crate::pace::Pace;
 use crate::pipeline::Publish;
 use crate::positions::{Saved, YOUNG};
@@ -25,6 +26,8 @@ pub(crate) enum Output {
     Release(Arc<Ring>, Reader),
     /// What a restarted collector must know of a session.
     Save(Arc<Ring>, Box<Saved>),
+    /// Losses that are counted and not told yet.
+    Owe(Arc<Container>, Vec<Owed>),
     /// The ring is over.
     Remove(Arc<Ring>),
     /// The container has been announced.
@@ -84,6 +87,10 @@ fn settle(output: Output) {
         Output::Event(_) => {}
         Output::Release(ring, reader) => ring.release(reader),
         Output::Save(ring, saved) => ring.position().save(*saved),
+        Output::Owe(container, owed) => {
+            // no room on the host: a collector that is killed now loses a number, and nothing else
+            let _ = owed::store(&container.dir, &owed);
+        }
         Output::Remove(ring) => ring.remove(),
         Output::Started(container) => cleanup::mark_started(&container.dir),
         Output::Consumed(file) => {

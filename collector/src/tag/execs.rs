@@ -1,6 +1,6 @@
 //! Execs: told once their outcome is known. (What becomes of the programs: `programs.rs`.)
 
-use super::index::Late;
+use super::index::{Late, Wait};
 use super::pending::{Image, Pending, evt_type, image};
 use super::process::Person;
 use super::sight::{Sight, sight};
@@ -45,18 +45,19 @@ impl Tagger {
         }
         t.undecided += 1;
         self.number += 1;
-        self.fresh.push(self.number);
+        t.fresh.push(self.number);
         self.wait(&container, self.number, pending);
     }
 
     fn wait(&mut self, container: &Arc<Container>, number: u64, pending: Pending) {
         let Some(followed) = self.containers.get_mut(&container.key) else { return };
         let late = Late::Exec(container.key.clone(), number);
-        if pending.told {
-            self.deadlines.later(late)
-        } else {
-            self.deadlines.soon(late)
-        }
+        let wait = match sight(pending.target, pending.injection) {
+            _ if pending.told => Wait::Hello,
+            Sight::Blind(_) => Wait::Short,
+            Sight::Expected | Sight::Doubtful(_) => Wait::Answer,
+        };
+        self.deadlines.insert(wait, late);
         followed.pending.insert(number, pending);
         let Some(oldest) = followed.pending.take_surplus() else { return };
         container.counters.refuse("too_many_execs");
@@ -69,8 +70,9 @@ impl Tagger {
     /// Looks for the programs that the execs of a batch have started: their hellos may have come first. Not before the
     /// whole batch is read, since a failure follows its exec, and another try may follow that.
     pub(super) fn settle_fresh(&mut self, id: SessionId) {
-        let Some(container) = self.sessions.get(&id).map(|t| t.container.clone()) else { return self.fresh.clear() };
-        for number in std::mem::take(&mut self.fresh) {
+        let Some(t) = self.sessions.get_mut(&id) else { return };
+        let (container, fresh) = (t.container.clone(), std::mem::take(&mut t.fresh));
+        for number in fresh {
             let Some(followed) = self.containers.get_mut(&container.key) else { return };
             let Some(pending) = followed.pending.get(number) else { continue };
             let Some(newcomer) = followed.newcomers.started_by(pending) else { continue };

@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::pending::{HELLO_WAIT, WAIT};
 use crate::ingest::message::SessionId;
 use std::sync::Arc;
 
@@ -66,38 +65,58 @@ pub(super) enum Late {
     Held(SessionId),
     /// An exec of this container.
     Exec(Arc<str>, u64),
+    /// The losses of this container, for this reason, of the last second.
+    Loss(Arc<str>, &'static str),
 }
 
-/// Deadlines. There are two waits, each of one length: what begins to wait first is due first. What is decided earlier
-/// stays in the queue and is found to be nothing.
+/// How long something waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    /// A program for its exec's record, and an exec for its failure where no hello will come.
+    Short,
+    /// An exec for the failure or the hello, one of which will come.
+    Answer,
+    /// The sum of losses.
+    Second,
+    /// A program that should announce itself, before it is called a blind spot.
+    Hello,
+}
+
+impl Wait {
+    fn time(self) -> Duration {
+        Duration::from_millis(match self {
+            // All rings are read within this time.
+            Wait::Short => 50,
+            // On a loaded machine a process may stand still for so long between two records.
+            Wait::Answer => 500,
+            Wait::Second => 1000,
+            Wait::Hello => 2000,
+        })
+    }
+}
+
+/// Deadlines. Each wait is of one length: what begins to wait first is due first. What is decided earlier stays in its
+/// queue and is found to be nothing.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    short: VecDeque<(Instant, Late)>,
-    long: VecDeque<(Instant, Late)>,
+    queues: [VecDeque<(Instant, Late)>; 4],
 }
 
 impl Deadlines {
-    /// Due after [`WAIT`].
-    pub fn soon(&mut self, late: Late) {
-        self.short.push_back((Instant::now() + WAIT, late));
-    }
-
-    /// Due after [`HELLO_WAIT`].
-    pub fn later(&mut self, late: Late) {
-        self.long.push_back((Instant::now() + HELLO_WAIT, late));
+    pub fn insert(&mut self, wait: Wait, late: Late) {
+        self.queues[wait as usize].push_back((Instant::now() + wait.time(), late));
     }
 
     /// When something is due.
     pub fn next(&self) -> Option<Instant> {
-        [self.short.front(), self.long.front()].into_iter().flatten().map(|(at, _)| *at).min()
+        self.queues.iter().filter_map(|queue| queue.front()).map(|(at, _)| *at).min()
     }
 
     /// What is due at `now`; with `None` everything, one after the other.
     pub fn pop(&mut self, now: Option<Instant>) -> Option<Late> {
         let due =
             |queue: &VecDeque<(Instant, Late)>| queue.front().is_some_and(|(at, _)| now.is_none_or(|now| *at <= now));
-        let queue = [&mut self.short, &mut self.long].into_iter().find(|queue| due(queue))?;
-        queue.pop_front().map(|(_, late)| late)
+        self.queues.iter_mut().find(|queue| due(queue))?.pop_front().map(|(_, late)| late)
     }
 }
 
@@ -120,12 +139,12 @@ mod tests {
     #[test]
     fn what_waits_longer_is_due_later() {
         let mut deadlines = Deadlines::default();
-        deadlines.later(Late::Held(1));
-        deadlines.soon(Late::Held(2));
-        deadlines.soon(Late::Held(3));
+        deadlines.insert(Wait::Hello, Late::Held(1));
+        deadlines.insert(Wait::Short, Late::Held(2));
+        deadlines.insert(Wait::Short, Late::Held(3));
         let now = Instant::now();
         assert!(deadlines.next().unwrap() > now && deadlines.pop(Some(now)).is_none());
-        assert_eq!(deadlines.pop(Some(now + WAIT)), Some(Late::Held(2)));
+        assert_eq!(deadlines.pop(Some(now + Wait::Short.time())), Some(Late::Held(2)));
         assert_eq!([deadlines.pop(None), deadlines.pop(None)], [Some(Late::Held(3)), Some(Late::Held(1))]);
         assert_eq!((deadlines.pop(None), deadlines.next()), (None, None));
     }

@@ -6,7 +6,6 @@ use crate::clock::now_ns;
 use crate::container::Container;
 use crate::event::{Identity, Source, Value};
 use crate::ingest::message::SessionId;
-use crate::loss::Reason;
 use crate::outputs::Output;
 use crate::redact;
 use porthole_registration::container::{Exec, Injection, Process};
@@ -30,9 +29,11 @@ impl Tagger {
             newcomers: Default::default(),
             added: vec![],
             hosts: Default::default(),
+            losses: Default::default(),
             entered: false,
         };
         self.containers.insert(container.key.clone(), followed);
+        self.tell_owed(&container);
         if cleanup::is_started(&container.dir) {
             return;
         }
@@ -89,6 +90,7 @@ impl Tagger {
         for id in ids {
             self.over(id);
         }
+        self.tell_losses(container);
         container.deleted.store(true, Relaxed);
         self.containers.remove(&container.key);
         self.say(container, "container.stop", "stop", Source::Runtime, now_ns(), vec![]);
@@ -108,28 +110,6 @@ impl Tagger {
             seq: None,
         };
         self.emit(container, draft);
-    }
-
-    /// Records of a ring are missing. (Ingest has counted them.)
-    pub(super) fn lost(&mut self, id: SessionId, sequence: u32, count: u32, reason: Reason) {
-        self.tell_loss(id, sequence, count, reason.as_str());
-    }
-
-    pub(super) fn tell_loss(&mut self, id: SessionId, sequence: u32, count: u32, reason: &'static str) {
-        let Some(t) = self.sessions.get(&id) else { return };
-        let container = t.container.clone();
-        let draft = Draft {
-            evt_type: "porthole.drop",
-            time_ns: now_ns(),
-            rawres: None,
-            fields: vec![("porthole.reason", reason.into()), ("porthole.count", i64::from(count).into())],
-            source: Source::Host,
-            identity: t.own.identity(),
-            process: (!t.shared).then(|| t.own.process.clone()),
-            session: t.ring.session.clone(),
-            seq: Some(sequence),
-        };
-        self.emit(&container, draft);
     }
 
     /// An event about the container. `what` tells it from others of its kind, also after a restart.

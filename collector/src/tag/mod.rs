@@ -11,10 +11,12 @@ pub(crate) mod fuzzing;
 mod hosts;
 mod index;
 mod lifecycle;
+mod losses;
 mod newcomers;
 pub(crate) mod paths;
 mod pending;
 mod people;
+mod places;
 mod process;
 mod programs;
 mod records;
@@ -27,7 +29,7 @@ use crate::event::{Event, Identity, Namespaces, Process, Source, Value};
 use crate::ingest::facts;
 use crate::ingest::message::{Message, SessionId};
 use crate::outputs::Output;
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use index::Deadlines;
 use newcomers::Newcomers;
@@ -59,6 +61,7 @@ pub(crate) struct Followed {
     added: Vec<Vec<String>>,
     /// Host names that its processes have looked up.
     hosts: hosts::Hosts,
+    losses: losses::Losses,
     entered: bool,
 }
 
@@ -77,8 +80,6 @@ pub(crate) struct Tagger {
     deadlines: Deadlines,
     /// Number of the last exec or program that waits.
     number: u64,
-    /// Execs of the batch that is being read.
-    fresh: Vec<u64>,
     /// The host's own pid namespace: a container in it shares the host's numbers.
     host_pids: Option<u64>,
     events: Arc<AtomicU64>,
@@ -108,7 +109,6 @@ impl Tagger {
             sessions: HashMap::new(),
             deadlines: Deadlines::default(),
             number: 0,
-            fresh: vec![],
             host_pids: facts::namespaces(std::process::id()).pid,
             events,
             ending: false,
@@ -155,8 +155,7 @@ impl Tagger {
 
     fn flush(&mut self) {
         if !self.out.is_empty() {
-            // The receiver only goes away when the pipeline is being torn down.
-            let _ = self.tx.send(std::mem::take(&mut self.out));
+            pace::send(&self.tx, std::mem::take(&mut self.out));
         }
     }
 

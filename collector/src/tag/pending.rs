@@ -10,13 +10,7 @@ use crate::ingest::message::SessionId;
 use porthole_common::record::{Call, Exec, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long an exec waits for hello or failure.
-pub(super) const WAIT: Duration = Duration::from_millis(50);
-/// How long a program that should announce itself has for it before it is called a blind spot: a loaded machine may
-/// take this long to start it.
-pub(super) const HELLO_WAIT: Duration = Duration::from_secs(2);
 /// Execs of one container that wait at a time; beyond, the oldest waits no longer.
 const MAX: usize = 4096;
 

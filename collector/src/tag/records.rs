@@ -5,8 +5,8 @@ use super::process::Person;
 use super::{Draft, Tagger, called, flags, paths, sockets};
 use crate::event::{Source, Text, Value, lossy, text};
 use crate::ingest::message::{Batch, Item, SessionId};
-use crate::loss::{Counters, Reason};
-use porthole_common::record::{Call, Chdir, DropReason, Exit, Fork, Open, Record, Sandbox};
+use crate::loss::Counters;
+use porthole_common::record::{Call, Chdir, Exit, Fork, Open, Record, Sandbox};
 use std::sync::Arc;
 
 /// Fields of one event.
@@ -27,9 +27,13 @@ impl Tagger {
                 }
             }
         }
-        self.settle_fresh(id);
+        if !batch.cut {
+            self.settle_fresh(id);
+        }
         if let Some(t) = self.sessions.get_mut(&id) {
             t.until = Some(batch.until);
+            let container = t.container.clone();
+            self.keep_losses(&container);
         }
         self.finish(id);
     }
@@ -148,27 +152,6 @@ impl Tagger {
         };
         self.put_back(id, vpid, person);
         self.emit(&container, draft);
-    }
-
-    fn malformed(&mut self, id: SessionId, sequence: u32) {
-        if let Some(t) = self.sessions.get(&id) {
-            // Ingest has counted it as received when it took it from the ring.
-            t.container.counters.received.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            t.container.counters.lose(Reason::Malformed, 1);
-        }
-        self.lost(id, sequence, 1, Reason::Malformed);
-    }
-
-    fn agent_lost(&mut self, id: SessionId, sequence: u32, drop: &porthole_common::record::Drop) {
-        if let Some(t) = self.sessions.get(&id) {
-            t.container.counters.lose(Reason::Agent, u64::from(drop.count));
-        }
-        let detail = match drop.reason {
-            r if r == DropReason::Early as u8 => "agent_early",
-            r if r == DropReason::TooLarge as u8 => "agent_too_large",
-            _ => "agent",
-        };
-        self.tell_loss(id, sequence, drop.count, detail);
     }
 }
 

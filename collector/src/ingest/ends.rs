@@ -1,0 +1,67 @@
+//! Containers that end: deleted by the runtime, or forgotten by it.
+
+use super::message::Message;
+use super::{DELETED_DEADLINE, Ingest};
+use porthole_registration::life;
+use std::time::Instant;
+
+impl Ingest {
+    /// The container is to go as soon as its rings are over.
+    pub(super) fn end(&mut self, id: u64) {
+        if let Some(w) = self.containers.get_mut(&id).filter(|w| w.shared.is_some() && w.ending.is_none()) {
+            w.ending = Some(Instant::now());
+        }
+    }
+
+    /// Ends containers that are over, and those whose runtime has forgotten them without a `delete` (`run`).
+    pub(super) fn look_after_containers(&mut self, now: Instant) {
+        let ids: Vec<u64> = self.containers.keys().copied().collect();
+        for id in ids {
+            let Some(w) = self.containers.get_mut(&id) else { continue };
+            let Some(c) = &w.shared else {
+                if !self.setup.state_dir.join("containers").join(&w.key).exists() {
+                    self.forget(id);
+                }
+                continue;
+            };
+            if w.ending.is_none() && !c.container.is_host() {
+                let alive = life::is_alive(&c.container.registration);
+                if (w.alive_seen && !alive) || life::is_dead(&c.container.registration) {
+                    w.ending = Some(now);
+                }
+                w.alive_seen |= alive;
+            }
+            let Some(since) = self.containers.get(&id).and_then(|w| w.ending) else { continue };
+            let late = now.duration_since(since) > DELETED_DEADLINE;
+            self.scan_rings(id);
+            if self.close_rings(id, late) {
+                self.let_go(id);
+            }
+        }
+    }
+
+    fn let_go(&mut self, id: u64) {
+        let Some(c) = self.registered(id).map(|c| c.container.clone()) else { return };
+        self.finished.insert(c.key.to_string(), c.registration.created_ns);
+        if self.finished.len() > 10_000 {
+            self.finished.clear();
+        }
+        self.send(Message::Deleted(c));
+        self.forget(id);
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(w) = self.containers.remove(&id) else { return };
+        self.keys.remove(&w.key);
+        for (side, wd) in w.watches {
+            self.watches.remove(&(side, wd));
+            let _ = self.inotify(side).rm_watch(wd);
+        }
+        if let Some(c) = w.shared {
+            self.connections.retain(|_, connection| connection.container != id);
+            for process in c.processes.into_values() {
+                self.pidfds.remove(&process.token);
+            }
+        }
+    }
+}
