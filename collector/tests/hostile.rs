@@ -45,7 +45,8 @@ fn bad_hellos_are_refused_and_counted() {
     c.send(&good[..good.len() - 3]);
     c.send(&hello("../../container.json", |_| {}));
     drop(c.connect().unwrap());
-    refused(&pipeline, "hello_malformed", 4);
+    refused(&pipeline, "hello_malformed", 3);
+    refused(&pipeline, "no_hello", 1);
     let silent: Vec<_> = (0..100).map(|_| c.connect().unwrap()).collect();
     refused(&pipeline, "hello_late", 60);
     drop(silent);

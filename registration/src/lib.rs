@@ -20,6 +20,7 @@
 //! Written by porthole-runc and by `porthole run`, read by the collector. Whoever registers holds a lock (flock) on the
 //! container's directory until `container.json` is there.
 
+pub mod bounds;
 pub mod clock;
 pub mod container;
 pub mod edits;

@@ -1,5 +1,6 @@
 //! Who a container is, as far as its spec tells: what no engine has to be asked for.
 
+use porthole_registration::bounds;
 use porthole_registration::container::{Container, Engine, Mount, Namespace, Pod, Process};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub fn describe(id: &str, bundle: &str, spec: &Value) -> Container {
         uid: first(&["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]),
         sandbox_id: first(&["io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"]),
     };
-    Container {
+    let mut container = Container {
         version: porthole_registration::container::VERSION,
         id: id.to_owned(),
         engine: engine(id, bundle, &text(spec, "/root/path"), &cgroups_path, &annotations, &mounts),
@@ -44,14 +45,16 @@ pub fn describe(id: &str, bundle: &str, spec: &Value) -> Container {
         annotations,
         mounts,
         ..Container::default()
-    }
+    };
+    bounds::container(&mut container);
+    container
 }
 
 /// A process object of a spec, or of a `--process` file.
 pub fn process(value: &Value) -> Process {
     let number = |at: &str| value.pointer(at).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let flag = |at: &str| value.pointer(at).and_then(Value::as_bool).unwrap_or(false);
-    Process {
+    let mut process = Process {
         args: each(value.get("args")),
         cwd: text(value, "/cwd"),
         uid: number("/user/uid").unwrap_or(0),
@@ -60,7 +63,9 @@ pub fn process(value: &Value) -> Process {
         no_new_privileges: flag("/noNewPrivileges"),
         capabilities: each(value.pointer("/capabilities/bounding")),
         target: String::new(),
-    }
+    };
+    bounds::process(&mut process);
+    process
 }
 
 /// The environment of a process object.

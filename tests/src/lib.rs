@@ -4,6 +4,7 @@
 //! A test that cannot run on this machine says so with [`skip!`], which prints one `SKIP: reason` line past the test
 //! harness' capture; `scripts/test` counts those lines.
 
+pub mod attack;
 pub mod binaries;
 pub mod bundle;
 pub mod collector;

@@ -5,7 +5,7 @@ use porthole_tests::bundle::Bundle;
 use porthole_tests::collector::Collector;
 use porthole_tests::program::{self, Outcome};
 use porthole_tests::scratch::Scratch;
-use porthole_tests::{binaries, rootfs, suite, tests};
+use porthole_tests::{attack, binaries, rootfs, suite, tests};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -293,7 +293,7 @@ fn container_that_makes_ten_thousand_files(f: &Fixture) {
     let out = bundle.run(Some(&collector.state_dir()));
     assert_eq!((out.status, out.text().as_str()), (8, "secret"), "{out:?}");
     f.assert_others_are_seen(&collector);
-    assert!(resident_kib(collector.pid()) < 200 * 1024, "{} KiB", resident_kib(collector.pid()));
+    assert!(attack::resident_kib(collector.pid()) < 200 * 1024, "{} KiB", attack::resident_kib(collector.pid()));
 }
 
 fn container_that_remounts_its_share(f: &Fixture) {
@@ -318,14 +318,6 @@ fn container_that_remounts_its_share(f: &Fixture) {
     f.assert_others_are_seen(&collector);
 }
 
-/// Runs a Python script on the host as if it were a process of the container: `RINGS` and `SOCK` are the container's.
-fn attack(collector: &Collector, id: &str, script: &str) {
-    let dir = collector.container_dir(id);
-    let mut command = Command::new("/usr/bin/python3");
-    command.args(["-c", script]).env("RINGS", dir.rings()).env("SOCK", dir.socket());
-    program::run(&mut command).ok("the attacking script");
-}
-
 fn refused(collector: &Collector) -> u64 {
     let status = collector.status();
     status["refused"].as_object().map_or(0, |m| m.values().filter_map(Value::as_u64).sum())
@@ -336,7 +328,7 @@ fn rings_that_are_none(f: &Fixture) {
     let bundle = f.shell("sleep 60");
     bundle.start(&collector.state_dir());
     collector.wait_for("it is registered", |e| !e.of_container(&bundle.id).is_empty());
-    attack(
+    attack::run(
         &collector,
         &bundle.id,
         "import os,struct\n\
@@ -367,7 +359,7 @@ fn hellos_that_are_none(f: &Fixture) {
     bundle.start(&collector.state_dir());
     collector.wait_for("it is registered", |e| !e.of_container(&bundle.id).is_empty());
     let before = refused(&collector);
-    attack(
+    attack::run(
         &collector,
         &bundle.id,
         "import os,socket\n\
@@ -391,13 +383,7 @@ fn hellos_that_are_none(f: &Fixture) {
     f.assert_others_are_seen(&collector);
     assert!(collector.alive());
     assert!(refused(&collector) > before, "refusals are counted: {}", collector.status());
-    assert!(resident_kib(collector.pid()) < 200 * 1024, "{} KiB", resident_kib(collector.pid()));
+    assert!(attack::resident_kib(collector.pid()) < 200 * 1024, "{} KiB", attack::resident_kib(collector.pid()));
     let open = entries(Path::new(&format!("/proc/{}/fd", collector.pid()))).len();
     assert!(open < 1000, "{open} descriptors");
-}
-
-fn resident_kib(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the collector runs");
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("VmRSS in kB")
 }

@@ -1,7 +1,7 @@
 //! Containers: found by inotify or at start, and watched. (Taken in: `registrations.rs`; let go: `ends.rs`.)
 
+use super::Ingest;
 use super::registrations::{Registered, Version};
-use super::{Ingest, RING_DEADLINE};
 use crate::error::Error;
 use nix::sys::inotify::{AddWatchFlags, Inotify, WatchDescriptor};
 use porthole_registration::layout::{self, ContainerDir};
@@ -24,6 +24,7 @@ pub(super) enum Watch {
     Container,
     Execs,
     Rings,
+    Mnt,
 }
 
 /// A container as this stage knows it.
@@ -95,12 +96,8 @@ impl Ingest {
                 Watch::Container if name == "deleted" => self.end(id),
                 Watch::Container => {}
                 Watch::Execs => self.exec_added(id, name),
-                Watch::Rings if event.mask.contains(AddWatchFlags::IN_DELETE) => {
-                    if let Some(c) = self.registered_mut(id) {
-                        c.closed.remove(name);
-                    }
-                }
-                Watch::Rings => self.await_ring(id, name, RING_DEADLINE),
+                Watch::Rings => self.ring_named(id, name, event.mask),
+                Watch::Mnt => self.mnt_changed(id),
             }
         }
     }

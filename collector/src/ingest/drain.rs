@@ -5,7 +5,7 @@ use super::ring::Ring;
 use super::{Ingest, message};
 use crate::clock::Clock;
 use crate::container::{Container, OnTheirWay};
-use crate::loss::{Counters, Reason};
+use crate::loss::{Counters, Reason, Refusal};
 use porthole_common::limits::OVERFLOW_RING;
 use porthole_common::ring::reader::{Found, Reader, effort};
 use std::cmp::Reverse;
@@ -39,6 +39,8 @@ pub(super) struct Open {
     /// The same inside the container, by its own word.
     pub vpid: u32,
     pub shared: Arc<Container>,
+    /// How its file was tampered with, as was told last.
+    pub told: Option<Refusal>,
     reader: Reader,
     clock: u8,
     /// See [`Ring::cost`], as of the last look.
@@ -68,6 +70,7 @@ impl Open {
             pid: None,
             vpid: 0,
             shared,
+            told: None,
             reader,
             clock,
             cost: (0, 0),
@@ -209,6 +212,7 @@ impl Ingest {
         let Some(open) = self.sessions.get_mut(&id) else { return false };
         let Some(head) = open.ring.head() else {
             // The file was cut behind our back; what it held is gone, and nobody can say how much.
+            self.ring_tampered(id, "ring_cut");
             return false;
         };
         let before = open.reader;
@@ -219,7 +223,7 @@ impl Ingest {
         let data = &mut self.scratch[..open.ring.data_len as usize];
         let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before, cut: false, share: None };
         let mut effort = effort(open.ring.data_len);
-        let mut tampered = false;
+        let (mut tampered, mut cut) = (false, false);
         if !open.ring.copy(open.reader, head, data) {
             tampered = true;
             let sequence = open.reader.sequence;
@@ -253,7 +257,9 @@ impl Ingest {
                     }
                     open.unfinished_since = None;
                     let count = open.reader.skip_within(data, head, &mut effort);
-                    batch.items.push(Item::Lost { sequence, count, reason: Reason::WriterDied });
+                    cut |= !open.ring.is_whole();
+                    let reason = if cut { Reason::Tampered } else { Reason::WriterDied };
+                    batch.items.push(Item::Lost { sequence, count, reason });
                 }
                 Found::Impossible => {
                     tampered = true;
@@ -269,10 +275,16 @@ impl Ingest {
         batch.until = open.reader;
         open.sample(&self.clock);
         batch.share = Some(OnTheirWay::new(&open.shared, batch.items.len()));
-        let told = tampered.then(|| (open.shared.clone(), open.ring.session.clone()));
+        if tampered {
+            // Each time is one more: it goes with records that are lost.
+            open.told = None;
+        }
         self.count(&batch, id);
-        if let Some((container, session)) = told {
-            self.send(Message::Tampered { container, session, what: "ring_head" });
+        if tampered {
+            self.ring_tampered(id, "ring_head");
+        }
+        if cut {
+            self.ring_tampered(id, "ring_cut");
         }
         self.send(Message::Records(batch));
         true

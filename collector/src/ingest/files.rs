@@ -2,7 +2,7 @@
 
 use super::containers::Watched;
 use super::hello::{Hello, valid_ring_name};
-use super::message::{Message, Sender};
+use super::message::Sender;
 use super::registrations::Registered;
 use super::{Ingest, MAX_RINGS, ring};
 use crate::event::Identity;
@@ -44,7 +44,7 @@ impl Ingest {
             return;
         }
         if !valid_ring_name(name.as_bytes()) {
-            return c.container.counters.refuse("ring_name");
+            return self.refuse(container, "ring_name");
         }
         if c.awaiting >= MAX_RINGS {
             c.container.counters.refuse("too_many_rings");
@@ -84,8 +84,9 @@ impl Ingest {
         if let Some(c) = self.registered_mut(container) {
             c.awaiting = c.awaiting.saturating_sub(1);
         }
-        let Some(c) = self.registered(container).filter(|c| !c.by_name.contains_key(name)) else { return };
-        let shared = c.container.clone();
+        if self.registered(container).is_none_or(|c| c.by_name.contains_key(name)) {
+            return;
+        }
         let shared_ring = name == OVERFLOW_RING;
         let opened = self.open_ring(container, name);
         let hello = match &opened {
@@ -109,11 +110,7 @@ impl Ingest {
             }
             (_, Err(ring::GONE)) => {}
             (_, Err(why)) => {
-                shared.counters.refuse(why);
-                if matches!(why, "ring_linked" | "ring_no_file") {
-                    let session = shared.session_prefix().into();
-                    self.send(Message::Tampered { container: shared, session, what: why });
-                }
+                self.refuse(container, why);
             }
             (Err(_), Ok(_)) => {}
         }

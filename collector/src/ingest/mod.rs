@@ -21,6 +21,7 @@ mod sessions;
 mod socket;
 #[cfg(test)]
 mod stage;
+mod tamper;
 mod turns;
 pub(crate) mod users;
 

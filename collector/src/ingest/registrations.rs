@@ -4,7 +4,7 @@ use super::containers::{Side, Watch};
 use super::message::{Message, SessionId};
 use super::processes::Process;
 use super::users::Users;
-use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, socket};
+use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, socket, tamper};
 use crate::container::Container;
 use crate::loss::lock;
 use nix::fcntl::{OFlag, open};
@@ -16,7 +16,6 @@ use porthole_registration::layout::ContainerDir;
 use porthole_registration::life;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -126,15 +125,13 @@ impl Ingest {
         self.remember(&container);
         let watches = [
             (container.dir.execs(), Watch::Execs, AddWatchFlags::IN_MOVED_TO),
-            (
-                container.dir.rings(),
-                Watch::Rings,
-                AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_DELETE,
-            ),
+            (container.dir.rings(), Watch::Rings, tamper::OF_RINGS),
+            (container.dir.mnt(), Watch::Mnt, tamper::OF_MNT),
         ];
         for (path, watch, flags) in watches {
-            let side = if watch == Watch::Rings { Side::Inside } else { Side::Host };
-            if let Ok(wd) = self.inotify(side).add_watch(&path, flags | AddWatchFlags::IN_ONLYDIR) {
+            let side = if watch == Watch::Execs { Side::Host } else { Side::Inside };
+            let flags = flags | AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DONT_FOLLOW;
+            if let Ok(wd) = self.inotify(side).add_watch(&path, flags) {
                 self.watches.insert((side, wd), (id, watch));
                 if let Some(w) = self.containers.get_mut(&id) {
                     w.watches.push((side, wd));
@@ -208,8 +205,8 @@ impl Ingest {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<T> {
-    let mut bytes = vec![];
-    fs::File::open(path)?.take(REGISTRATION_MAX).read_to_end(&mut bytes)?;
+    let read = porthole_registration::file::read(path, REGISTRATION_MAX);
+    let bytes = read.map_err(|e| std::io::Error::new(e.kind(), e))?;
     serde_json::from_slice(&bytes).map_err(std::io::Error::other)
 }
 

@@ -146,6 +146,11 @@ impl Ring {
         Some((u64::from_le_bytes(cost.try_into().ok()?), u64::from_le_bytes(samples.try_into().ok()?)))
     }
 
+    /// Whether the file still has its length.
+    pub fn is_whole(&self) -> bool {
+        self.file.metadata().is_ok_and(|m| m.len() == limits::RING_HEADER as u64 + u64::from(self.data_len))
+    }
+
     /// Copies what lies between `reader` and `head` into `data`, which mirrors the ring's data. What the file no
     /// longer has reads as zeros. `false` when the head is impossible.
     pub fn copy(&self, reader: Reader, head: Head, data: &mut [u8]) -> bool {

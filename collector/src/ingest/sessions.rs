@@ -35,13 +35,14 @@ impl Ingest {
             let now = Instant::now();
             let Some(c) = self.registered_mut(container) else { return };
             if !refill(&mut c.hellos, now) {
-                c.container.counters.refuse("hello_rate");
+                self.refuse(container, "hello_rate");
                 continue;
             }
             match socket::receive(&fd) {
                 Packet::Hello(bytes) => self.hello(container, &fd, &bytes),
-                Packet::Bad => c.container.counters.refuse("hello_malformed"),
-                Packet::Later if c.connections >= MAX_CONNECTIONS => c.container.counters.refuse("connections"),
+                Packet::Nothing => self.refuse(container, "no_hello"),
+                Packet::Bad => self.refuse(container, "hello_malformed"),
+                Packet::Later if c.connections >= MAX_CONNECTIONS => self.refuse(container, "connections"),
                 Packet::Later => {
                     c.connections += 1;
                     let id = self.id();
@@ -64,7 +65,8 @@ impl Ingest {
         c.connections = c.connections.saturating_sub(1);
         match packet {
             Packet::Hello(bytes) => self.hello(container, &fd, &bytes),
-            _ => c.container.counters.refuse("hello_malformed"),
+            Packet::Nothing => self.refuse(container, "no_hello"),
+            _ => self.refuse(container, "hello_malformed"),
         }
     }
 
@@ -81,7 +83,6 @@ impl Ingest {
 
     /// A hello came over the socket.
     fn hello(&mut self, container: u64, connection: &OwnedFd, bytes: &[u8]) {
-        let Some(shared) = self.registered(container).map(|c| c.container.clone()) else { return };
         let announced = match (socket::peer(connection, self.setup.without), Hello::decode(bytes)) {
             (None, _) => Err("no_peer"),
             (_, Err(_)) => Err("hello_malformed"),
@@ -91,11 +92,7 @@ impl Ingest {
             (Some(peer), Ok(hello)) => self.announce(container, hello, bytes, peer),
         };
         if let Err(why) = announced {
-            shared.counters.refuse(why);
-            if matches!(why, "hello_owner" | "hello_differs" | "hello_pid" | "ring_linked" | "ring_no_file") {
-                let session = shared.session_prefix().into();
-                self.send(Message::Tampered { container: shared, session, what: why });
-            }
+            self.refuse(container, why);
         }
     }
 

@@ -58,7 +58,9 @@ pub(crate) enum Packet {
     Hello(Vec<u8>),
     /// Nothing yet.
     Later,
-    /// Empty, too long, or broken off.
+    /// Nothing, and nothing will come: whoever connected was killed before it could say anything.
+    Nothing,
+    /// Too long.
     Bad,
 }
 
@@ -66,11 +68,13 @@ pub(crate) enum Packet {
 pub(crate) fn receive(connection: &OwnedFd) -> Packet {
     let mut bytes = vec![0u8; limits::HELLO];
     match recv(connection.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
-        Ok(n) if n > 0 && n <= bytes.len() => {
+        Ok(n) if (1..=bytes.len()).contains(&n) => {
             bytes.truncate(n);
             Packet::Hello(bytes)
         }
+        Ok(0) => Packet::Nothing,
+        Ok(_) => Packet::Bad,
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Packet::Later,
-        _ => Packet::Bad,
+        Err(_) => Packet::Nothing,
     }
 }

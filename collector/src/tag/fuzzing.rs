@@ -92,7 +92,7 @@ fn container(tagger: &mut Tagger, bytes: &[u8]) {
             5 => tagger.expire(Some(Instant::now() + Duration::from_secs(1))),
             6 => {
                 let items = vec![Item::Lost { sequence, count: 7, reason: Reason::RingFull }];
-                tagger.take(Message::Records(Batch { session: id, items, bytes: vec![], until: Reader::default() }));
+                tagger.take(Message::Records(batch(id, items, vec![])));
                 sequence += 7;
             }
             _ => {
@@ -100,13 +100,17 @@ fn container(tagger: &mut Tagger, bytes: &[u8]) {
                 let bytes = input.some().to_vec();
                 let payload = 0..bytes.len();
                 let items = vec![Item::Record { sequence, pid, time_ns: 1, payload }];
-                tagger.take(Message::Records(Batch { session: id, items, bytes, until: Reader::default() }));
+                tagger.take(Message::Records(batch(id, items, bytes)));
                 sequence += 1;
             }
         }
     }
     tagger.take(Message::Deleted(container));
     tagger.flush();
+}
+
+fn batch(session: u64, items: Vec<Item>, bytes: Vec<u8>) -> Batch {
+    Batch { session, items, bytes, until: Reader::default(), cut: false, share: None }
 }
 
 fn check(event: &Event) {

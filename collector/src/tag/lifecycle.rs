@@ -13,9 +13,45 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// Processes from outside that are remembered until their hello comes.
 const MAX_ADDED: usize = 256;
+
+/// Events of tampering that one container causes in a second at most: it could do more than anyone reads.
+const TAMPERING: u32 = 20;
+
+/// How much of a container's tampering has been told.
+pub(super) struct Tampering {
+    since: Instant,
+    told: u32,
+    untold: i64,
+    last_untold: Option<&'static str>,
+}
+
+impl Tampering {
+    fn new(since: Instant) -> Tampering {
+        Tampering { since, told: 0, untold: 0, last_untold: None }
+    }
+
+    fn is_to_be_told(&mut self, what: &'static str, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            (self.since, self.told) = (now, 0);
+        }
+        self.told += 1;
+        if self.told > TAMPERING {
+            self.untold += 1;
+            self.last_untold = Some(what);
+        }
+        self.told <= TAMPERING
+    }
+
+    /// How many there were since the event before.
+    fn all_told(&mut self) -> i64 {
+        self.last_untold = None;
+        std::mem::take(&mut self.untold)
+    }
+}
 
 impl Tagger {
     pub(super) fn registered(&mut self, container: Arc<Container>) {
@@ -30,6 +66,7 @@ impl Tagger {
             added: vec![],
             hosts: Default::default(),
             losses: Default::default(),
+            tampering: Tampering::new(Instant::now()),
             entered: false,
         };
         self.containers.insert(container.key.clone(), followed);
@@ -91,6 +128,9 @@ impl Tagger {
             self.over(id);
         }
         self.tell_losses(container);
+        if let Some(what) = self.containers.get(&container.key).and_then(|f| f.tampering.last_untold) {
+            self.tell_tampering(container, container.session_prefix().into(), what);
+        }
         container.deleted.store(true, Relaxed);
         self.containers.remove(&container.key);
         self.say(container, "container.stop", "stop", Source::Runtime, now_ns(), vec![]);
@@ -98,11 +138,23 @@ impl Tagger {
     }
 
     pub(super) fn tampered(&mut self, container: &Arc<Container>, session: Arc<str>, what: &'static str) {
+        let Some(f) = self.containers.get_mut(&container.key) else { return };
+        if f.tampering.is_to_be_told(what, Instant::now()) {
+            self.tell_tampering(container, session, what);
+        }
+    }
+
+    fn tell_tampering(&mut self, container: &Arc<Container>, session: Arc<str>, what: &'static str) {
+        let untold = self.containers.get_mut(&container.key).map_or(0, |f| f.tampering.all_told());
+        let mut fields = vec![("porthole.reason", what.into())];
+        if untold > 0 {
+            fields.push(("porthole.count", untold.into()));
+        }
         let draft = Draft {
             evt_type: "porthole.tamper",
             time_ns: now_ns(),
             rawres: None,
-            fields: vec![("porthole.reason", what.into())],
+            fields,
             source: Source::Host,
             identity: Identity::Inherited,
             process: None,
@@ -170,4 +222,20 @@ fn started(process: &Process) -> Vec<(&'static str, Value)> {
         ("evt.arg.uid", i64::from(process.uid).into()),
         ("evt.arg.tty", i64::from(process.terminal).into()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_tampering_is_told_in_few_events_that_count_it() {
+        let start = Instant::now();
+        let mut tampering = Tampering::new(start);
+        let mut told = |n: u64, at| (0..n).filter(|_| tampering.is_to_be_told("x", start + at)).count() as u32;
+        assert_eq!(told(1000, Duration::ZERO), TAMPERING);
+        assert_eq!(told(1, Duration::from_secs(1)), 1);
+        assert_eq!((tampering.all_told(), tampering.all_told()), (1000 - i64::from(TAMPERING), 0));
+        assert_eq!(tampering.last_untold, None);
+    }
 }

@@ -62,6 +62,7 @@ pub(crate) struct Followed {
     /// Host names that its processes have looked up.
     hosts: hosts::Hosts,
     losses: losses::Losses,
+    tampering: lifecycle::Tampering,
     entered: bool,
 }
 
