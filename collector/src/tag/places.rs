@@ -58,7 +58,9 @@ impl Tagger {
         if let Some(followed) = self.containers.get_mut(&t.container.key) {
             followed.newcomers.insert(self.number, Newcomer { session: Some(id), program, time_ns, told: None });
         }
-        self.deadlines.insert(Wait::Short, Late::Held(id));
+        // Where its parent is one that we follow, its exec is on the way, however busy the machine is.
+        let wait = if self.descends(id) { Wait::Answer } else { Wait::Short };
+        self.deadlines.insert(wait, Late::Held(id));
     }
 
     /// More is known of a process whose exec has not been found.
