@@ -8,7 +8,7 @@ use crate::outputs::{self, Writer};
 use crate::status::{ContainerView, OutputStatus, Status};
 use crate::{clock, ingest, sys, tag};
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use porthole_registration::layout;
+use porthole_registration::{layout, registry};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -140,9 +140,11 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 /// Makes the state directory where it is missing, and takes the collector's lock in it.
 fn lock_state(state_dir: &Path) -> Result<Flock<File>, Error> {
-    let containers = layout::containers(state_dir);
-    let made = DirBuilder::new().recursive(true).mode(0o711).create(&containers);
-    made.map_err(|e| Error::io("make the state directory", &containers, e))?;
+    if let Some(parent) = state_dir.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(parent);
+        made.map_err(|e| Error::io("create", parent, e))?;
+    }
+    registry::make_state(state_dir).map_err(|e| Error::new(e.to_string()))?;
     let path = state_dir.join(layout::COLLECTOR_LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|e| Error::io("open the lock file", &path, e))?;

@@ -3,6 +3,7 @@
 use crate::error::{Context, Error, Result};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -81,6 +82,28 @@ pub fn make_dir(path: &Path, mode: u32) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(e) => Err(Error::new("create the directory", path, e)),
     }
+}
+
+/// [`make_dir`] for a directory that others' word must not be taken for: one that exists is refused if it is a symbolic
+/// link, belongs to another user, or can be written by others.
+///
+/// # Errors
+/// It cannot be made, or it is refused.
+pub fn make_own_dir(path: &Path, mode: u32) -> Result<()> {
+    make_dir(path, mode)?;
+    let meta = fs::symlink_metadata(path).context("look at", path)?;
+    let me = geteuid().as_raw();
+    let why = if !meta.is_dir() {
+        "it is a symbolic link".into()
+    } else if meta.uid() != me {
+        format!("it belongs to user {}, and this is user {me}", meta.uid())
+    } else if meta.mode() & 0o022 != 0 {
+        format!("others may write to it (mode {:03o})", meta.mode() & 0o7777)
+    } else {
+        return Ok(());
+    };
+    let advice = "look at who made it, then remove it or use another state directory";
+    Err(Error::new("trust", path, io::Error::other(format!("{why}; {advice}"))))
 }
 
 /// Removes a file; that there is none is fine.

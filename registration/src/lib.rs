@@ -1,7 +1,8 @@
 //! How a container is announced to the collector: a directory, so that it works while no collector runs.
 //!
 //! ```text
-//! <state>/containers/<id>/       0711  one container
+//! <state>/containers/<id>/       0700  one container (0710 and the group of its root's for one in a user namespace, 0711
+//!                                      for `porthole run`: who mounts or opens the share must be able to walk there)
 //!     container.json             0600  what is known of it; written last and atomically: its appearance is the announcement
 //!     execs/<n>.json             0600  processes that the engine adds from outside (docker exec), one file each
 //!     config.original            0600  the bundle's config.json before porthole's edits …

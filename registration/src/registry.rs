@@ -6,9 +6,9 @@ use crate::layout::{COLLECTOR_LOCK, ContainerDir, containers};
 use crate::{file, life, share, undo};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,9 +39,7 @@ pub struct Claim {
 /// # Errors
 /// Another container of that name lives or is being made, or the directory cannot be made.
 pub fn claim(state: &Path, dir: ContainerDir) -> Result<Claim> {
-    // Roots of user namespaces must be able to walk through, and nobody may list.
-    file::make_dir(state, 0o711)?;
-    file::make_dir(&containers(state), 0o711)?;
+    make_state(state)?;
     let end = Instant::now() + PATIENCE;
     loop {
         let patient = Instant::now() < end;
@@ -53,10 +51,20 @@ pub fn claim(state: &Path, dir: ContainerDir) -> Result<Claim> {
     }
 }
 
+/// Makes the state directory and the one of all containers, or accepts those that are there.
+///
+/// # Errors
+/// One cannot be made, or is not this user's alone to write.
+pub fn make_state(state: &Path) -> Result<()> {
+    // Roots of user namespaces must be able to walk through, and nobody may list.
+    file::make_own_dir(state, 0o711)?;
+    file::make_own_dir(&containers(state), 0o711)
+}
+
 /// `None`: try again, which only the patient are told.
 fn try_claim(state: &Path, dir: &ContainerDir, patient: bool) -> Result<Option<Flock<File>>> {
     let busy = |what| Error::new("register below", dir.root(), io::Error::new(io::ErrorKind::AlreadyExists, what));
-    file::make_dir(dir.root(), 0o711)?;
+    file::make_own_dir(dir.root(), 0o700)?;
     let file = match File::open(dir.root()) {
         Err(e) if patient && e.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.context("open", dir.root())?,
@@ -76,7 +84,12 @@ fn try_claim(state: &Path, dir: &ContainerDir, patient: bool) -> Result<Option<F
         Ok(old) if !dir.deleted().exists() && life::is_alive(&old) => Err(busy("a container of that id lives already")),
         Ok(_) if patient && collector_runs(state) => Ok(None),
         // Even a registration that cannot be read is a dead one: it appears whole.
-        _ => clear(dir).map(|()| Some(lock)),
+        _ => {
+            clear(dir)?;
+            // An earlier container may have let others walk through.
+            fs::set_permissions(dir.root(), Permissions::from_mode(0o700)).context("set the mode of", dir.root())?;
+            Ok(Some(lock))
+        }
     }
 }
 

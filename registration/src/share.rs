@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use porthole_common::{WIRE_VERSION, control, limits, ring};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 /// Bytes of a share unless the container's memory limit makes it smaller.
@@ -156,6 +156,31 @@ pub fn make(dir: &ContainerDir, agent: &Agent, memory_limit: u64, view: View<'_>
     let overflow = dir.rings().join(limits::OVERFLOW_RING);
     write_new(&overflow, &overflow_header(), 0o600, limits::RING_HEADER + limits::OVERFLOW_DATA)?;
     Ok(unbounded)
+}
+
+/// Who but this user may walk through a container's directory to its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walkers {
+    /// A group: that of a user namespace's root, which mounts the share.
+    Group(u32),
+    /// Everybody who knows the container's id.
+    All,
+}
+
+/// Lets others walk to the share. Without it only this user can: the socket and `rings/` are open to every user *of the
+/// container*, and no user of the host shall pass for one.
+///
+/// # Errors
+/// The directory's mode or group cannot be set.
+pub fn let_through(dir: &ContainerDir, walkers: Walkers) -> Result<()> {
+    let mode = match walkers {
+        Walkers::Group(gid) => {
+            chown(dir.root(), None, Some(gid)).context("set the group of", dir.root())?;
+            0o710
+        }
+        Walkers::All => 0o711,
+    };
+    fs::set_permissions(dir.root(), Permissions::from_mode(mode)).context("set the mode of", dir.root())
 }
 
 /// The directories of a container that does not get the agent: nothing is mounted and the container sees none of it,

@@ -10,7 +10,7 @@ use porthole_common::limits::OVERFLOW_RING;
 use porthole_registration::container::{Container, Inject, Injection, Shortfall};
 use porthole_registration::layout::{ContainerDir, MOUNT_ROOT};
 use porthole_registration::registry::{self, Claim};
-use porthole_registration::share::{self, Agent, View};
+use porthole_registration::share::{self, Agent, View, Walkers};
 use porthole_registration::sites::Depth;
 use porthole_registration::undo::{CONFIG_LIMIT, undo_config, without_edits};
 use porthole_registration::{edits, file, life, preload_file};
@@ -177,6 +177,9 @@ fn inject(
     let label = spec.pointer("/linux/mountLabel").and_then(Value::as_str).unwrap_or_default();
     let unbounded = share::make(dir, &agent, container.memory_limit, View::Container { label });
     let unbounded = unbounded.map_err(|e| e.to_string())?;
+    if let Some(walkers) = walkers(&spec) {
+        share::let_through(dir, walkers).map_err(|e| e.to_string())?;
+    }
     if let Some((uid, gid)) = root_of_user_namespace(&spec) {
         let overflow = dir.rings().join(OVERFLOW_RING);
         chown(&overflow, Some(uid), Some(gid))
@@ -213,6 +216,13 @@ fn root_of_user_namespace(spec: &Value) -> Option<(u32, u32)> {
         u32::try_from(mapping.get("hostID")?.as_u64()?).ok()
     };
     Some((host("/linux/uidMappings")?, host("/linux/gidMappings")?))
+}
+
+/// Who mounts the share, if the container has a user namespace: its root, where the spec tells who that is.
+fn walkers(spec: &Value) -> Option<Walkers> {
+    let of_users = |ns: &Value| ns.get("type").and_then(Value::as_str) == Some("user");
+    let known = root_of_user_namespace(spec).map(|(_, gid)| Walkers::Group(gid));
+    known.or_else(|| spec.pointer("/linux/namespaces")?.as_array()?.iter().any(of_users).then_some(Walkers::All))
 }
 
 /// A config.json without the edits of earlier containers made from the same bundle: its original bytes where the

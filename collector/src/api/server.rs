@@ -11,8 +11,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use nix::unistd::{Group, chown};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -106,19 +108,22 @@ impl Server {
 }
 
 /// The socket, 0660 and of the group [`GROUP`] where that exists.
-fn listen(socket: &Path) -> std::io::Result<UnixListener> {
-    match std::fs::remove_file(socket) {
+fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let listener = UnixListener::bind(socket)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o660))?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let listener = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    socket::bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
+    // bind() goes by the umask; nobody can connect before the socket listens
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     if let Ok(Some(group)) = Group::from_name(GROUP) {
         // an unprivileged collector may not give files away: then only its own user gets in
-        let _ = chown(socket, None, Some(group.gid));
+        let _ = chown(path, None, Some(group.gid));
     }
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    socket::listen(&listener, Backlog::new(128)?)?;
+    Ok(listener.into())
 }
 
 async fn serve(listener: UnixListener, router: Router, stopped: oneshot::Receiver<()>) {

@@ -15,7 +15,7 @@ pub fn look() -> Vec<Finding> {
     }
     let here: Vec<&str> = OTHERS.iter().filter(|(name, _)| program(name).is_some()).map(|(_, title)| *title).collect();
     if !here.is_empty() {
-        let advice = "their configuration is not looked at; see README.md for what to set in each";
+        let advice = "their configuration is not looked at; see docs/OPERATIONS.md for what to set in each";
         findings.push(Finding::note("engines", here.join(", "), advice));
     }
     findings
@@ -23,7 +23,7 @@ pub fn look() -> Vec<Finding> {
 
 /// By the daemon's configuration: whether a runtime of it is porthole-runc, and whether it is the one used by itself.
 fn docker(text: &str) -> Finding {
-    let advice = format!("see README.md for the lines that {DOCKER} needs");
+    let advice = format!("see docs/OPERATIONS.md for the lines that {DOCKER} needs");
     if text.trim().is_empty() {
         return Finding::note("docker", format!("{DOCKER} is not there: containers run without porthole"), advice);
     }

@@ -61,7 +61,7 @@ fn modules(list: &str, enforce: &str) -> Vec<Finding> {
     let mut findings = vec![];
     if list.split(',').any(|m| m == "selinux") && enforce == "1" {
         let advice = "containers may not be allowed to reach the agent's socket (records still arrive by the rings); \
-                      see docs/OPERATIONS.md for the policy module";
+                      see packaging/selinux/README.md for the policy module";
         findings.push(Finding::note("SELinux", "enforcing", advice));
     }
     if list.split(',').any(|m| m == "apparmor") {

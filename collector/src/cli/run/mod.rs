@@ -19,6 +19,7 @@ use porthole_registration::sites::Depth;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -185,6 +186,6 @@ impl Output {
 fn create(path: &Path) -> Result<File, Error> {
     let stream = path.starts_with("/dev") || path.starts_with("/proc");
     let mut how = File::options();
-    how.write(true).create(true).append(stream).truncate(!stream);
+    how.write(true).create(true).append(stream).truncate(!stream).mode(0o640);
     how.open(path).map_err(|e| Error::io("write events to", path, e))
 }

@@ -9,14 +9,14 @@ use nix::unistd::{Gid, Uid, geteuid, mkdtemp};
 use porthole_registration::container::{Container, Engine, Inject, Injection, Process, Shortfall, VERSION};
 use porthole_registration::layout::{self, ContainerDir};
 use porthole_registration::registry::{self, Claim};
-use porthole_registration::share::{self, Agent, View};
+use porthole_registration::share::{self, Agent, View, Walkers};
 use porthole_registration::sites::Depth;
 use porthole_registration::{file, life};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{ErrorKind, IsTerminal};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,7 @@ impl Place {
     ) -> porthole_registration::error::Result<()> {
         let claim = self.claim.insert(registry::claim(&self.root, self.dir.clone())?);
         // without privilege it is a plain directory, which does as well for programs of one's own
+        share::let_through(&self.dir, Walkers::All)?; // the command may go on as another user
         let _unbounded = share::make(&self.dir, agent, 0, View::Host)?;
         let shallow = agent.shallow().filter(|_| depth == Depth::Sites);
         let shallow = shallow.map(|why| Shortfall { reason: "symbols_only".into(), detail: why.into() });
@@ -151,7 +152,7 @@ fn below(base: &Path) -> Result<PathBuf, Error> {
     // a number more where a dead one of the same pid is still in use
     for n in 0..10 {
         let root = base.join(format!("{PREFIX}{}-{n}", std::process::id()));
-        match fs::create_dir(&root) {
+        match fs::DirBuilder::new().mode(0o711).create(&root) {
             Ok(()) => return open_to_users(root),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
             Err(e) => return Err(Error::io("create", &root, e)),
@@ -181,7 +182,8 @@ fn check(root: &Path) -> Result<(), Error> {
 fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let root = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let own = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == geteuid().as_raw());
+        let ours = own && entry.file_name().to_string_lossy().starts_with(PREFIX);
         let Some(dir) = ContainerDir::new(&root, ID).filter(|_| ours) else { continue };
         let lock = File::open(&root).map(|f| Flock::lock(f, FlockArg::LockExclusiveNonblock));
         if let Ok(Ok(_lock)) = lock
