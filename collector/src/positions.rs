@@ -21,8 +21,8 @@ use std::time::Duration;
 pub(crate) const DIRECTORY: &str = "positions";
 /// Age at which a ring gets its file.
 pub(crate) const YOUNG: Duration = Duration::from_millis(200);
-/// Units read at which it gets it even before: less than the smallest ring holds, so that a ring without a file can
-/// always be read again from its beginning.
+/// Units read at which it gets it even before, and before anything of it is released to its writers: a ring without a
+/// file can always be read again from its beginning.
 const FEW: u32 = 1024;
 /// Where the process's description starts in the file.
 const SAVED_OFFSET: u64 = 64;

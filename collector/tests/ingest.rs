@@ -390,3 +390,24 @@ fn secrets_in_arguments_reach_neither_events_nor_saved_state() {
     assert!(found.is_empty(), "{}", String::from_utf8_lossy(&found));
     drop(c);
 }
+
+#[test]
+fn a_position_is_kept_before_writers_may_overwrite_what_was_read() {
+    use porthole_common::ring::TAIL_OFFSET;
+    use std::os::unix::fs::FileExt;
+    let state = State::new();
+    let pipeline = state.start();
+    let (c, ring) = session(&state, "0123456789abcdef0123456789abcdef");
+    // an eighth of the smallest ring is released; a file for its own sake comes later
+    for n in 0..40 {
+        assert!(ring.open(&format!("/etc/file-{n}"), 3));
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut tail = [0u8; 4];
+    while tail == [0; 4] {
+        assert!(Instant::now() < deadline, "nothing was released");
+        ring.file.read_exact_at(&mut tail, TAIL_OFFSET as u64).unwrap();
+    }
+    assert!(c.dir.root().join("positions/r-1").exists());
+    pipeline.stop();
+}

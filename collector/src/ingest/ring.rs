@@ -181,6 +181,8 @@ impl Ring {
             return;
         }
         self.released.store(reader.position, Relaxed);
+        // Writers overwrite what is released: from here on the ring cannot be read again from its beginning.
+        self.position.grow_up();
         let mut file = lock(&self.release);
         if file.is_none() {
             // Not there while a process of the container holds a lease; tried again with the next release.
