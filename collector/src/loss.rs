@@ -56,6 +56,8 @@ pub struct Counters {
     pub sessions_open: AtomicU64,
     /// Rings ever opened.
     pub sessions_total: AtomicU64,
+    /// Containers that are not shown any more and whose numbers are in these.
+    pub absorbed: AtomicU64,
     lost: Mutex<BTreeMap<Reason, u64>>,
     refused: Mutex<BTreeMap<Refusal, u64>>,
 }
@@ -74,6 +76,24 @@ impl Counters {
     /// Something was refused.
     pub fn refuse(&self, why: Refusal) {
         *lock(&self.refused).entry(why).or_default() += 1;
+    }
+
+    /// Adds what a container has counted that is over and will not be shown any more.
+    pub fn absorb(&self, other: &Counters) {
+        let pairs = [
+            (&self.received, &other.received),
+            (&self.record_samples, &other.record_samples),
+            (&self.record_ns, &other.record_ns),
+            (&self.sessions_total, &other.sessions_total),
+        ];
+        for (sum, counter) in pairs {
+            sum.fetch_add(counter.load(Relaxed), Relaxed);
+        }
+        lock(&other.lost).iter().for_each(|(reason, n)| self.lose(*reason, *n));
+        for (why, n) in lock(&other.refused).iter() {
+            *lock(&self.refused).entry(why).or_default() += n;
+        }
+        Counters::count(&self.absorbed);
     }
 
     /// Lost records by reason.
@@ -105,5 +125,11 @@ mod tests {
         c.refuse("no_hello");
         assert_eq!(c.lost(), BTreeMap::from([("malformed".into(), 1), ("ring_full".into(), 7)]));
         assert_eq!(c.refused(), BTreeMap::from([("no_hello".into(), 1)]));
+        let sum = Counters::default();
+        Counters::count(&c.received);
+        sum.absorb(&c);
+        sum.absorb(&c);
+        assert_eq!(sum.lost(), BTreeMap::from([("malformed".into(), 2), ("ring_full".into(), 14)]));
+        assert_eq!((sum.refused()["no_hello"], sum.received.load(Relaxed), sum.absorbed.load(Relaxed)), (2, 2, 2));
     }
 }

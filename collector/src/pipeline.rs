@@ -162,6 +162,8 @@ fn lock_state(state_dir: &Path) -> Result<Flock<File>, Error> {
 impl Pipeline {
     /// Counters as of now.
     pub fn status(&self) -> Status {
+        // held: a container's numbers must not stand in both sums, or in none
+        let registry = lock(&self.registry);
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -169,11 +171,15 @@ impl Pipeline {
             state_dir: self.state_dir.display().to_string(),
             events: self.events.load(Relaxed),
             refused: self.totals.refused(),
+            containers_deleted: self.totals.absorbed.load(Relaxed),
+            sessions_total: self.totals.sessions_total.load(Relaxed),
+            records_received: self.totals.received.load(Relaxed),
+            records_lost: self.totals.lost(),
             outputs: self.outputs.iter().map(|o| lock(o).clone()).collect(),
             ..Default::default()
         };
-        let mut sampled = (0, 0);
-        for container in self.containers() {
+        let mut sampled = (self.totals.record_ns.load(Relaxed), self.totals.record_samples.load(Relaxed));
+        for container in registry.iter().map(|c| c.view()) {
             sampled.0 += container.record_ns * container.record_samples;
             sampled.1 += container.record_samples;
             *if container.state == "deleted" {

@@ -14,14 +14,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-/// Bytes of a share unless the container's memory limit makes it smaller.
+/// Bytes that a container's processes may take of a share, unless its memory limit makes them fewer.
 pub const SIZE: u64 = 16 * 1024 * 1024;
 /// Files and directories of a share: rings of 4,000 processes at a time; the overflow ring serves the others.
 pub const INODES: u32 = 4096;
-/// A share takes at most this part of a container's memory limit, because its pages count against it …
+/// The rings take at most this part of a container's memory limit, because their pages count against it: each counts
+/// for who touches it first …
 const PART_OF_MEMORY: u64 = 20;
-/// … but always has room for the rings of a few processes.
-const LEAST_FOR_RINGS: u64 = 512 * 1024;
+/// … but there is always room for the first page of some processes' rings. No engine takes a limit below 6 MiB, and of
+/// that this is less.
+const LEAST_FOR_RINGS: u64 = 256 * 1024;
 
 /// Whose eyes the share is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,10 +212,14 @@ pub fn remove(dir: &ContainerDir) -> Result<()> {
     fs::remove_dir_all(&share).context("remove", &share)
 }
 
+/// The agent's copy and the overflow ring have their pages from whoever registers the container, beside those of the
+/// container's own.
 fn size(memory_limit: u64, agent: u64) -> u64 {
-    let least = agent + (limits::RING_HEADER + limits::OVERFLOW_DATA) as u64 + LEAST_FOR_RINGS;
-    let size = if memory_limit == 0 { SIZE } else { (memory_limit / PART_OF_MEMORY).clamp(least, SIZE.max(least)) };
-    size.next_multiple_of(4096)
+    let rings = if memory_limit == 0 { SIZE } else { (memory_limit / PART_OF_MEMORY).clamp(LEAST_FOR_RINGS, SIZE) };
+    let ours =
+        agent.next_multiple_of(4096) + (limits::RING_HEADER + limits::OVERFLOW_DATA).next_multiple_of(4096) as u64;
+    // whole pages of the container's: rounded down
+    ours + rings / 4096 * 4096
 }
 
 /// The header page of the ring that processes without one of their own use, as far as it is not zero.
@@ -241,13 +247,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_a_twentieth_of_the_memory_within_bounds() {
+    fn the_rings_are_a_twentieth_of_the_memory_within_bounds() {
         let mib = 1024 * 1024;
-        assert_eq!(size(0, 40_000), 16 * mib);
-        assert_eq!(size(64 * mib, 40_000), (64 * mib / 20u64).next_multiple_of(4096));
-        assert_eq!(size(8 * 1024 * mib, 40_000), 16 * mib);
-        assert!(size(6 * mib, 40_000) >= 512 * 1024 + 40_000 + 68 * 1024, "a tiny container has room for its rings");
-        assert!(size(u64::MAX, u64::MAX / 2) > 0);
+        let ours = size(0, 40_000) - 16 * mib;
+        assert_eq!(ours, 40_960 + 69_632);
+        for limit in [6 * mib, 8 * mib, 64 * mib, 256 * mib] {
+            let rings = size(limit, 40_000) - ours;
+            assert!(rings * 20 <= limit && rings * 20 > limit - 20 * 4096, "{rings} of {limit}");
+        }
+        assert_eq!(size(8 * 1024 * mib, 40_000), ours + 16 * mib);
+        assert_eq!(size(1, 40_000), ours + 256 * 1024, "a tiny container has room for its rings");
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! How long an event takes from the call to the reader of `porthole collector --format json`.
 
 use super::{Worker, median};
-use porthole_registration::container::{Container, Injection};
-use porthole_registration::layout::{self, ContainerDir};
-use porthole_registration::registry::{self, Claim};
-use porthole_registration::share::{self, Agent, View};
+use porthole_registration::layout;
+use porthole_tests::registered::Registered;
 use porthole_tests::scratch::Scratch;
 use porthole_tests::{binaries, wait};
 use std::io::{BufRead, BufReader};
@@ -14,28 +12,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Calls a second.
 const RATE: u32 = 10_000;
 const SECONDS: u32 = 3;
-
-/// Registers a "container" whose programs run on this host.
-fn register(state: &std::path::Path) -> Claim {
-    let dir = ContainerDir::new(state, "latency").expect("a valid id");
-    let claim = registry::claim(state, dir).expect("the directory is new");
-    let agent = Agent::load(&binaries::agent()).expect("the agent");
-    share::make(claim.dir(), &agent, 0, View::Host).expect("a share");
-    let me = std::process::id();
-    let container = Container {
-        id: "latency".into(),
-        rootfs: "/".into(),
-        runtime_pid: me,
-        runtime_start: porthole_registration::life::start_time(me),
-        injection: Injection::Preload {
-            library: claim.dir().library().display().to_string(),
-            inject: Default::default(),
-        },
-        ..Container::default()
-    };
-    claim.publish(&container).expect("it is written");
-    claim
-}
 
 /// Latencies in microseconds of the opens that the collector prints until it ends.
 fn read(collector: &mut Child) -> std::thread::JoinHandle<Vec<f64>> {
@@ -62,9 +38,9 @@ pub fn run(scratch: &Scratch) {
     command.args(["collector", "--format", "json"]).env("PORTHOLE_STATE_DIR", &state);
     let mut collector = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the collector starts");
     wait::until_true("the collector answers", || state.join(layout::API_SOCKET).exists());
-    let claim = register(&state);
+    let container = Registered::new(&state, "latency");
     let reader = read(&mut collector);
-    let mut worker = Worker::start(Command::new("env").env("LD_PRELOAD", claim.dir().library()));
+    let mut worker = Worker::start(Command::new("env").env("LD_PRELOAD", container.dir().library()));
     worker.ask(&format!("open {RATE} {SECONDS}"));
     drop(worker);
     std::thread::sleep(Duration::from_millis(300)); // what is on its way comes too
@@ -72,7 +48,7 @@ pub fn run(scratch: &Scratch) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(collector.id() as i32), nix::sys::signal::Signal::SIGTERM);
     let mut ages = reader.join().expect("the reader ends with the collector");
     let _ = collector.wait();
-    let _ = claim.abandon();
+    container.remove();
     let seen = ages.len();
     let middle = median(&mut ages); // sorts them
     let late = ages.get(seen * 99 / 100).copied().unwrap_or(f64::NAN);

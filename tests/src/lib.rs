@@ -9,15 +9,19 @@ pub mod binaries;
 pub mod bundle;
 pub mod collector;
 pub mod compare;
+pub mod crowd;
 pub mod docker;
 pub mod events;
 pub mod program;
 pub mod recall;
+pub mod registered;
 pub mod release;
 pub mod rootfs;
 pub mod scratch;
+pub mod stream;
 pub mod suite;
 pub mod targets;
+pub mod usage;
 pub mod wait;
 
 /// Prints `SKIP: reason` where the harness cannot capture it, and returns from the test.

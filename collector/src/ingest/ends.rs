@@ -34,6 +34,11 @@ impl Ingest {
             let Some(since) = self.containers.get(&id).and_then(|w| w.ending) else { continue };
             let late = now.duration_since(since) > DELETED_DEADLINE;
             self.scan_rings(id);
+            if late {
+                // Whoever was held up finds rings that nobody has looked at: this look is the last one.
+                self.accept(id);
+                self.open_awaiting(id);
+            }
             if self.close_rings(id, late) {
                 self.let_go(id);
             }
@@ -63,5 +68,26 @@ impl Ingest {
                 self.pidfds.remove(&process.token);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::stage::Stage;
+    use porthole_common::limits::OVERFLOW_RING;
+
+    #[test]
+    fn a_ring_that_is_found_when_its_container_is_long_over_is_read() {
+        let mut stage = Stage::new("late");
+        let container = stage.register();
+        stage.make_ring(container, OVERFLOW_RING);
+        let now = Instant::now();
+        stage.ingest.containers.get_mut(&container).unwrap().ending = now.checked_sub(2 * DELETED_DEADLINE);
+        stage.ingest.look_after_containers(now);
+        let messages: Vec<Message> = stage.messages.try_iter().collect();
+        let at = |wanted: fn(&Message) -> bool| messages.iter().position(wanted);
+        let (opened, gone) = (at(|m| matches!(m, Message::Opened(_))), at(|m| matches!(m, Message::Deleted(_))));
+        assert!(opened.is_some() && opened < gone, "opened at {opened:?}, gone at {gone:?}");
     }
 }

@@ -78,6 +78,16 @@ impl Ingest {
         }
     }
 
+    /// The same of one container.
+    pub(super) fn open_awaiting(&mut self, container: u64) {
+        let all = std::mem::take(&mut self.awaiting).into_vec();
+        let (its, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| a.0.container == container);
+        self.awaiting = others.into();
+        for std::cmp::Reverse(a) in its {
+            self.take_unannounced(a);
+        }
+    }
+
     /// A ring without a hello on the socket: what its header page says is a claim.
     fn take_unannounced(&mut self, mut awaiting: Awaiting) {
         let (container, name) = (awaiting.container, awaiting.name.as_str());

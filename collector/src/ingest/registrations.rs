@@ -171,7 +171,7 @@ impl Ingest {
         if ended > KEEP_ENDED
             && let Some(oldest) = registry.iter().position(|c| c.deleted.load(Relaxed))
         {
-            registry.remove(oldest);
+            self.setup.totals.absorb(&registry.remove(oldest).counters);
         }
         registry.push(container.clone());
     }

@@ -61,8 +61,8 @@ impl Stage {
         *self.ingest.keys.get(key).unwrap()
     }
 
-    /// Opens an empty ring of the container.
-    pub fn open(&mut self, container: u64, name: &str, now: Instant) -> SessionId {
+    /// Makes the file of an empty ring.
+    pub fn make_ring(&self, container: u64, name: &str) {
         let c = self.ingest.registered(container).unwrap();
         let file = fs::File::create(c.container.dir.rings().join(name)).unwrap();
         let data_len = limits::RING_DATA_MIN;
@@ -76,6 +76,12 @@ impl Stage {
         for (at, word) in words {
             file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
         }
+    }
+
+    /// Opens an empty ring of the container.
+    pub fn open(&mut self, container: u64, name: &str, now: Instant) -> SessionId {
+        self.make_ring(container, name);
+        let c = self.ingest.registered(container).unwrap();
         let opened = ring::open(&c.rings, name, "c").unwrap();
         let shared = c.container.clone();
         let id = self.ingest.id();

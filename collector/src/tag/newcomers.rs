@@ -10,9 +10,12 @@ use super::process::Person;
 use crate::ingest::hello::Hello;
 use crate::ingest::message::SessionId;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Programs of one container that were told without a record and are remembered.
 const MAX_TOLD: usize = 1024;
+/// For how long: a record that comes later is told again. Each costs a kilobyte, and containers may be many.
+const REMEMBER: Duration = Duration::from_secs(60);
 /// A posix_spawn is recorded after the call: its program may be older than the record, by so much.
 const SPAWN_NS: u64 = 2_000_000_000;
 
@@ -65,19 +68,25 @@ impl Newcomer {
 pub(super) struct Newcomers {
     all: BTreeMap<u64, Newcomer>,
     index: Index<Key>,
-    /// Those that were told, the oldest first.
-    told: VecDeque<u64>,
+    /// Those that were told, and when, the oldest first.
+    told: VecDeque<(Instant, u64)>,
 }
 
 impl Newcomers {
     pub fn insert(&mut self, number: u64, newcomer: Newcomer) {
         self.index.insert(newcomer.program.keys(), number);
         if newcomer.told.is_some() {
-            self.told.push_back(number);
+            self.told.push_back((Instant::now(), number));
         }
         self.all.insert(number, newcomer);
-        while self.told.len() > MAX_TOLD {
-            if let Some(oldest) = self.told.pop_front() {
+        self.forget_at(Instant::now());
+    }
+
+    /// Forgets those that were told long ago, and those that are too many.
+    fn forget_at(&mut self, now: Instant) {
+        let old = |told: &(Instant, u64)| now.duration_since(told.0) > REMEMBER;
+        while self.told.len() > MAX_TOLD || self.told.front().is_some_and(old) {
+            if let Some((_, oldest)) = self.told.pop_front() {
                 self.take(oldest);
             }
         }
@@ -135,12 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_remembered_and_no_more() {
+    fn so_many_are_remembered_for_so_long_and_no_more() {
         let mut newcomers = Newcomers::default();
         for number in 0..5000 {
             newcomers.insert(number, told(number, number));
         }
         assert_eq!((newcomers.all.len(), newcomers.told.len()), (MAX_TOLD, MAX_TOLD));
         assert_eq!(newcomers.index.of([Key::Pid(7)]).count(), MAX_TOLD);
+        newcomers.insert(5000, Newcomer { told: None, ..told(5000, 0) });
+        newcomers.forget_at(Instant::now() + REMEMBER);
+        assert_eq!((newcomers.all.len(), newcomers.told.len()), (1, 0), "who is held is not forgotten");
     }
 }

@@ -1,8 +1,10 @@
 //! What porthole costs: the same calls bare and hooked, taking turns, as medians and ratios. Prints, and never fails
 //! for being slow: machines differ, and shared ones change by the minute.
 //!
-//! `porthole-bench [ROUNDS [real|latency]]`; `scripts/bench` builds and runs it; the second word runs that part alone.
+//! `porthole-bench [ROUNDS [real|latency|idle]]`; `scripts/bench` builds and runs it; the second word runs that part alone.
 
+#[path = "../../bench/idle.rs"]
+mod idle;
 #[path = "../../bench/latency.rs"]
 mod latency;
 #[path = "../../bench/real.rs"]
@@ -12,7 +14,7 @@ use porthole_tests::bundle::Bundle;
 use porthole_tests::collector::Collector;
 use porthole_tests::scratch::Scratch;
 use porthole_tests::targets::{self, Flavour};
-use porthole_tests::{binaries, rootfs, wait};
+use porthole_tests::{binaries, rootfs, usage, wait};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -45,10 +47,7 @@ impl Worker {
 
     /// Processor time of its process (for a hooked one that is the collector), in seconds.
     fn cpu(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-        (ticks(11) + ticks(12)) / 100.0
+        usage::cpu_of(self.child.id() as i32)
     }
 }
 
@@ -92,6 +91,7 @@ fn main() {
     match std::env::args().nth(2).as_deref() {
         Some("real") => return real::run(&scratch, rounds),
         Some("latency") => return latency::run(&scratch),
+        Some("idle") => return idle::run(),
         _ => {}
     }
     let mut hooked = Command::new(binaries::porthole());
@@ -154,6 +154,7 @@ fn main() {
     drop(bare);
     drop(hooked); // says what it recorded and lost
     latency::run(&scratch);
+    idle::run();
 
     println!();
     real::run(&scratch, rounds);
