@@ -5,7 +5,7 @@ pub fn result(rawres: i64) -> &'static str {
     if rawres >= 0 {
         return "SUCCESS";
     }
-    let number = usize::try_from(-rawres).unwrap_or(0);
+    let number = usize::try_from(rawres.unsigned_abs()).unwrap_or(0);
     NAMES.get(number).copied().filter(|n| !n.is_empty()).unwrap_or("EUNKNOWN")
 }
 
@@ -166,6 +166,6 @@ mod tests {
         assert_eq!(result(3), "SUCCESS");
         assert_eq!(result(0), "SUCCESS");
         assert_eq!(result(-41), "EUNKNOWN");
-        assert_eq!(result(i64::MIN + 1), "EUNKNOWN");
+        assert_eq!(result(i64::MIN), "EUNKNOWN", "a number that has no positive counterpart");
     }
 }
