@@ -30,5 +30,6 @@ mod positions;
 pub mod redact;
 pub mod rights;
 pub mod status;
+mod supervisor;
 mod sys;
 pub mod tag;

@@ -3,6 +3,7 @@
 use crate::container::Container;
 use crate::error::Error;
 use crate::event::Event;
+use crate::ingest::kept::Kept;
 use crate::loss::{Counters, lock};
 use crate::outputs::{self, Writer};
 use crate::status::{ContainerView, OutputStatus, Status};
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Where events go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct Pipeline {
     outputs: Vec<Arc<Mutex<OutputStatus>>>,
     state_dir: PathBuf,
     started_ns: u64,
+    /// Whether the parent is this collector's supervisor.
+    supervised: bool,
     /// Held as long as the pipeline runs.
     _lock: Flock<File>,
 }
@@ -90,8 +94,19 @@ const BATCHES: usize = 8;
 /// # Errors
 /// When another collector serves this state directory, or an output cannot be opened.
 pub fn start(options: Options) -> Result<Pipeline, Error> {
+    let lock = lock_state(&options.state_dir, layout::COLLECTOR_LOCK, Duration::ZERO)?;
+    wire(options, Kept::default(), lock)
+}
+
+/// [`start`] for a supervisor that holds the collector's lock. A worker before this one may still be about to end.
+pub(crate) fn start_worker(options: Options, kept: Kept) -> Result<Pipeline, Error> {
+    let lock = lock_state(&options.state_dir, WORKER_LOCK, PREDECESSOR)?;
+    wire(options, kept, lock)
+}
+
+fn wire(options: Options, kept: Kept, lock: Flock<File>) -> Result<Pipeline, Error> {
     let Options { state_dir, sinks, hub, without } = options;
-    let lock = lock_state(&state_dir)?;
+    let supervised = kept.control.is_some();
     sys::survive_signals();
     let writers = sinks.iter().map(Writer::open).collect::<Result<Vec<_>, _>>()?;
     let outputs = writers.iter().map(|w| w.status.clone()).collect();
@@ -106,6 +121,7 @@ pub fn start(options: Options) -> Result<Pipeline, Error> {
         registry: registry.clone(),
         totals: totals.clone(),
         without,
+        kept,
         stop: stop.clone(),
         wake: woken,
     };
@@ -119,7 +135,19 @@ pub fn start(options: Options) -> Result<Pipeline, Error> {
         spawn("outputs", move || outputs::run(&out_in, writers, hub.as_ref()))?,
     ];
     let started_ns = clock::now_ns();
-    Ok(Pipeline { stop, wake, threads, registry, totals, events, outputs, state_dir, started_ns, _lock: lock })
+    Ok(Pipeline {
+        stop,
+        wake,
+        threads,
+        registry,
+        totals,
+        events,
+        outputs,
+        state_dir,
+        started_ns,
+        supervised,
+        _lock: lock,
+    })
 }
 
 /// Allows this process as many descriptors as it may have: each ring takes up to four. Not done by [`start`], because
@@ -138,25 +166,38 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     thread.map_err(|e| Error::new(format!("cannot start the {name} thread: {e}")))
 }
 
-/// Makes the state directory where it is missing, and takes the collector's lock in it.
-fn lock_state(state_dir: &Path) -> Result<Flock<File>, Error> {
+/// The file that the worker holds locked, beside the one of its supervisor.
+const WORKER_LOCK: &str = "worker.lock";
+/// How long a worker before this one may take to end: the kernel kills it with its supervisor.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+
+/// Makes the state directory where it is missing, and takes a lock in it, within this time.
+pub(crate) fn lock_state(state_dir: &Path, name: &str, patience: Duration) -> Result<Flock<File>, Error> {
     if let Some(parent) = state_dir.parent() {
         let made = DirBuilder::new().recursive(true).mode(0o755).create(parent);
         made.map_err(|e| Error::io("create", parent, e))?;
     }
     registry::make_state(state_dir).map_err(|e| Error::new(e.to_string()))?;
-    let path = state_dir.join(layout::COLLECTOR_LOCK);
+    let path = state_dir.join(name);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|e| Error::io("open the lock file", &path, e))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| match e {
-        nix::Error::EWOULDBLOCK => Error::new(format!(
-            "another collector serves {} (it holds {}): stop it, or choose another directory with {}",
-            state_dir.display(),
-            path.display(),
-            layout::STATE_DIR_ENV
-        )),
-        e => Error::io("lock", &path, e),
-    })
+    let mut file = file.map_err(|e| Error::io("open the lock file", &path, e))?;
+    let until = Instant::now() + patience;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, nix::Error::EWOULDBLOCK)) if Instant::now() < until => file = same,
+            Err((_, nix::Error::EWOULDBLOCK)) => {
+                return Err(Error::new(format!(
+                    "another collector serves {} (it holds {}): stop it, or choose another directory with {}",
+                    state_dir.display(),
+                    path.display(),
+                    layout::STATE_DIR_ENV
+                )));
+            }
+            Err((_, e)) => return Err(Error::io("lock", &path, e)),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 impl Pipeline {
@@ -166,7 +207,8 @@ impl Pipeline {
         let registry = lock(&self.registry);
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            pid: std::process::id(),
+            pid: if self.supervised { std::os::unix::process::parent_id() } else { std::process::id() },
+            worker_pid: std::process::id(),
             started_ns: self.started_ns,
             state_dir: self.state_dir.display().to_string(),
             events: self.events.load(Relaxed),

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 pub struct Status {
     /// Collector's version.
     pub version: String,
-    /// Its pid.
+    /// The process to send signals to.
     pub pid: u32,
+    /// The process that does the work: its worker, or itself.
+    pub worker_pid: u32,
     /// Start, nanoseconds since the epoch.
     pub started_ns: u64,
     /// The state directory it serves.

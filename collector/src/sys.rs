@@ -1,9 +1,10 @@
 //! The few system calls that have no safe wrapper.
 #![allow(unsafe_code)]
 
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Accepts a connection; the socket is non-blocking and closed on exec.
 pub(crate) fn accept(listener: &OwnedFd) -> nix::Result<OwnedFd> {
@@ -11,6 +12,41 @@ pub(crate) fn accept(listener: &OwnedFd) -> nix::Result<OwnedFd> {
     let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends bytes and a descriptor.
+pub(crate) fn send_descriptor(socket: &impl AsFd, bytes: &[u8], fd: BorrowedFd, flags: MsgFlags) -> nix::Result<()> {
+    let (fds, data) = ([fd.as_raw_fd()], [io::IoSlice::new(bytes)]);
+    sendmsg::<()>(socket.as_fd().as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], flags, None).map(drop)
+}
+
+/// Receives bytes, and a descriptor if one comes with them. More than one are closed.
+pub(crate) fn receive_descriptor(
+    socket: &impl AsFd,
+    bytes: &mut [u8],
+    flags: MsgFlags,
+) -> nix::Result<(usize, Option<OwnedFd>)> {
+    let mut room = nix::cmsg_space!([RawFd; 4]);
+    let mut data = [io::IoSliceMut::new(bytes)];
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut data, Some(&mut room), flags)?;
+    let mut received = vec![];
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel has just made these descriptors for us; nobody else knows them.
+            received.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    Ok((message.bytes, received.into_iter().next()))
+}
+
+/// Takes a descriptor that this process was started with; `None` if it is not open. It is closed on exec from now on.
+/// To be called once for each number, before this process opens descriptors of its own.
+pub(crate) fn inherited_descriptor(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl with numbers; a number that is not open is an error.
+    let open = number > 2 && unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == 0;
+    // SAFETY: it is open, and by this function's contract nobody else owns it.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// A pidfd of a process.

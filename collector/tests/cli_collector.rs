@@ -271,7 +271,7 @@ fn a_reader_that_leaves_is_no_error() {
 fn it_gives_up_what_it_does_not_need() {
     let scratch = Scratch::new();
     let collector = Collector::start(scratch.path(), &[]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", collector.child.id())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", collector.worker())).unwrap();
     let of = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();
     assert_eq!((of("NoNewPrivs:"), of("Seccomp:")), ("1".into(), "2".into()));
     let effective = u64::from_str_radix(&of("CapEff:"), 16).unwrap();
@@ -281,7 +281,7 @@ fn it_gives_up_what_it_does_not_need() {
     }
     assert_eq!(of("CapEff:"), of("CapPrm:"));
     // all its threads, not only the first
-    for task in std::fs::read_dir(format!("/proc/{}/task", collector.child.id())).unwrap() {
+    for task in std::fs::read_dir(format!("/proc/{}/task", collector.worker())).unwrap() {
         let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         let of_task =
             |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().trim().to_owned();

@@ -1,14 +1,16 @@
-//! `kill -9` of the collector under load: every record is in the output, once.
+//! The collector is killed, stopped, replaced under load: every record is in the output, once.
 
 mod support;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use porthole_common::record::{Call, Chdir};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{State, encoded, of_type, open_record};
 
 const RECORDS: usize = 12_000;
-const KILLS: u32 = 15;
+const TIMES: u32 = 15;
 
 fn collector(state: &State) -> Child {
     Command::new(env!("CARGO_BIN_EXE_porthole"))
@@ -22,16 +24,100 @@ fn collector(state: &State) -> Child {
         .unwrap()
 }
 
+fn wait(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A running collector, and what is done to it.
+struct Running<'a> {
+    state: &'a State,
+    child: Child,
+}
+
+impl Running<'_> {
+    fn signal(&self, pid: u32, signal: Signal) {
+        // it may be gone by itself
+        let _ = kill(Pid::from_raw(pid as i32), signal);
+    }
+
+    /// Its worker, when it has one.
+    fn worker(&self) -> u32 {
+        let pid = self.child.id();
+        let mut worker = None;
+        wait("the collector has a worker", || {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            worker = text.split_whitespace().next().and_then(|n| n.parse().ok());
+            worker.is_some()
+        });
+        worker.unwrap()
+    }
+
+    fn killed(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = collector(self.state);
+    }
+}
+
 #[test]
-fn a_killed_collector_loses_nothing_and_repeats_nothing() {
+fn killed() {
+    under_load(TIMES, |c| c.killed());
+}
+
+#[test]
+fn worker_killed() {
+    under_load(TIMES, |c| c.signal(c.worker(), Signal::SIGKILL));
+}
+
+#[test]
+fn worker_killed_then_its_supervisor() {
+    under_load(TIMES, |c| {
+        c.signal(c.worker(), Signal::SIGKILL);
+        c.killed();
+    });
+}
+
+#[test]
+fn worker_told_to_stop() {
+    under_load(TIMES, |c| c.signal(c.worker(), Signal::SIGTERM));
+}
+
+#[test]
+fn worker_held() {
+    under_load(3, |c| {
+        let worker = c.worker();
+        c.signal(worker, Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_secs(2));
+        c.signal(worker, Signal::SIGCONT);
+    });
+}
+
+#[test]
+fn program_replaced() {
+    under_load(TIMES, |c| c.signal(c.child.id(), Signal::SIGUSR2));
+}
+
+#[test]
+fn configuration_read_again() {
+    under_load(TIMES, |c| c.signal(c.child.id(), Signal::SIGHUP));
+}
+
+/// Writes records while `act` is done to the collector again and again.
+fn under_load(times: u32, act: impl Fn(&mut Running)) {
     let state = State::new();
-    let mut running = collector(&state);
+    let mut running = Running { state: &state, child: collector(&state) };
     std::thread::sleep(Duration::from_millis(100));
     let c = state.register("killed");
     c.listening();
     let ring = c.ring("r");
     c.send(&ring.hello);
     state.wait("the start", |l| !of_type(l, "execve").is_empty());
+    // a ring that is younger has none, and is its process's by its own word after a restart
+    wait("the position is kept", || c.dir.root().join("positions/r").exists());
     let me = std::process::id();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -48,19 +134,19 @@ fn a_killed_collector_loses_nothing_and_repeats_nothing() {
                 }
             }
         });
-        for n in 0..KILLS {
+        for n in 0..times {
             std::thread::sleep(Duration::from_millis(40 + u64::from(n * 37 % 60)));
-            running.kill().unwrap();
-            running.wait().unwrap();
-            running = collector(&state);
+            act(&mut running);
         }
     });
     let last = (RECORDS - 1).to_string();
     let lines = state.wait("the last record", |l| l.last().is_some_and(|l| l["fd.nameraw"] == *last));
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.id() as i32), nix::sys::signal::Signal::SIGTERM).unwrap();
-    running.wait().unwrap();
+    assert!(running.child.try_wait().unwrap().is_none(), "it runs on");
+    running.signal(running.child.id(), Signal::SIGTERM);
+    assert!(running.child.wait().unwrap().success());
     let seqs: Vec<u64> = lines.iter().filter_map(|l| l.get("porthole.seq")?.as_u64()).collect();
-    assert_eq!(seqs, (0..RECORDS as u64).collect::<Vec<_>>());
+    let wrong = seqs.iter().zip(0..).find(|(seq, n)| **seq != *n);
+    assert_eq!((wrong, seqs.len()), (None, RECORDS), "{:#?}", of_type(&lines, "porthole.drop"));
     assert_eq!(of_type(&lines, "container.start").len(), 1);
     assert_eq!(of_type(&lines, "execve").len(), 1);
     for line in of_type(&lines, "openat") {

@@ -103,6 +103,14 @@ impl Collector {
         self.running = None;
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        self.running.as_ref().expect("the collector runs").signal(signal);
+    }
+
     /// Whether it still runs.
     pub fn alive(&mut self) -> bool {
         self.running.as_mut().is_some_and(Running::alive)
@@ -114,6 +122,16 @@ impl Collector {
     /// If it does not run.
     pub fn pid(&self) -> i32 {
         self.running.as_ref().expect("the collector runs").pid()
+    }
+
+    /// The process that does the work, once there is one.
+    ///
+    /// # Panics
+    /// If the collector does not run.
+    pub fn worker(&self) -> Option<i32> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().next().and_then(|n| n.parse().ok())
     }
 
     /// What it has said.

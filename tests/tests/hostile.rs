@@ -121,7 +121,7 @@ impl Scene<'_> {
         assert!(odd.is_empty(), "told of the bystander: {odd}");
         let view = self.collector.container(&self.bystander.id).expect("it is listed");
         assert!(view["lost"].as_object().is_none_or(|m| m.is_empty()), "{view}");
-        let resident = attack::resident_kib(self.collector.pid());
+        let resident = attack::resident_kib(self.collector.worker().expect("it has a worker"));
         assert!(resident < 200 * 1024, "{resident} KiB");
     }
 }
@@ -248,7 +248,7 @@ fn silent_connections_by_the_thousand(f: &Fixture) {
     assert_eq!(out.status, 3, "{out:?}");
     scene.collector.wait_for("it is seen", |e| !e.of_container(&attacker.id).opens("/etc/passwd").is_empty());
     scene.tampered(&attacker, "connections");
-    let fds = std::fs::read_dir(format!("/proc/{}/fd", scene.collector.pid())).expect("it runs").count();
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", scene.collector.worker().expect("it has a worker"))).expect("it runs").count();
     assert!(fds < 500, "{fds} descriptors");
     holder.kill();
     scene.end();

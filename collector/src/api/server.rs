@@ -11,13 +11,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, listen};
 use nix::unistd::{Group, chown};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -61,7 +61,6 @@ impl Web {
 
 /// A running server.
 pub struct Server {
-    socket: PathBuf,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -72,16 +71,18 @@ struct Shared {
     view: Arc<dyn View>,
 }
 
-/// Serves on `socket`, replacing what an earlier collector left there, and what monitors ask for on the port of `web`.
-/// The caller holds the collector's lock.
+/// Serves on the socket of [`bind`], and what monitors ask for on the port of `web`.
 ///
 /// # Errors
 /// When a socket cannot be made.
-pub fn start(socket: &Path, web: Option<&Web>, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
+pub fn start(socket: OwnedFd, web: Option<&Web>, hub: Arc<Hub>, view: Arc<dyn View>) -> Result<Server, Error> {
     // the port first: who finds the socket may take it that everything is served
     let web = web.map(|web| Ok::<_, Error>((web.listen()?, web.clone()))).transpose()?;
-    let listener = listen(socket).map_err(|e| Error::io("make the API socket", socket, e))?;
-    let failed = |e| Error::io("serve the API on", socket, e);
+    let failed = |e: std::io::Error| Error::new(format!("cannot serve the API: {e}"));
+    // from now on there is an answer; a worker before this one may have listened already
+    listen(&socket, Backlog::new(1024).unwrap_or(Backlog::MAXCONN)).map_err(|e| failed(e.into()))?;
+    let listener = UnixListener::from(socket);
+    listener.set_nonblocking(true).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let (stop, stopped) = oneshot::channel();
     let serve = move || {
@@ -95,35 +96,35 @@ pub fn start(socket: &Path, web: Option<&Web>, hub: Arc<Hub>, view: Arc<dyn View
         runtime.shutdown_background();
     };
     let thread = std::thread::Builder::new().name("api".into()).spawn(serve).map_err(failed)?;
-    Ok(Server { socket: socket.to_owned(), stop, thread })
+    Ok(Server { stop, thread })
 }
 
 impl Server {
-    /// Takes no more requests, lets the current ones end (a moment at most), removes the socket.
+    /// Takes no more requests, lets the current ones end (a moment at most).
     pub fn stop(self) {
-        let _ = std::fs::remove_file(&self.socket);
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }
 }
 
-/// The socket, 0660 and of the group [`GROUP`] where that exists.
-fn listen(path: &Path) -> std::io::Result<UnixListener> {
+/// Makes the socket at a path, replacing what an earlier collector has left there: 0660, and of the group [`GROUP`] where
+/// that exists. Nobody can connect before [`start`]. The caller holds the collector's lock.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn bind(path: &Path) -> std::io::Result<OwnedFd> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let listener = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    socket::bind(listener.as_raw_fd(), &UnixAddr::new(path)?)?;
-    // bind() goes by the umask; nobody can connect before the socket listens
+    let made = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    socket::bind(made.as_raw_fd(), &UnixAddr::new(path)?)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     if let Ok(Some(group)) = Group::from_name(GROUP) {
         // an unprivileged collector may not give files away: then only its own user gets in
         let _ = chown(path, None, Some(group.gid));
     }
-    socket::listen(&listener, Backlog::new(128)?)?;
-    Ok(listener.into())
+    Ok(made)
 }
 
 async fn serve(listener: UnixListener, router: Router, stopped: oneshot::Receiver<()>) {

@@ -7,19 +7,28 @@ use crate::config::{Overrides, Plan};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
+use crate::ingest::kept::Kept;
 use crate::pipeline::{self, Options, Pipeline, Sink, Without};
 use crate::redact::{self, Redactor};
 use crate::rights;
 use crate::status::{ContainerView, Status};
+use crate::supervisor::control::{Control, Word};
+use crate::supervisor::notify::{self, Notify};
+use crate::supervisor::store::{self, Store};
+use crate::supervisor::{self, Supervisor};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use porthole_registration::layout;
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// Collect the events of all containers that run under porthole-runc, until stopped by SIGTERM or SIGINT
 #[derive(Debug, clap::Args)]
@@ -31,7 +40,10 @@ Examples:
   porthole collector --config /etc/porthole.yaml
 
 With --events, a collector that is killed and started again goes on where it was: what containers do meanwhile is \
-kept in their rings, as far as these are large enough. What was lost is counted and printed at the end.")]
+kept in their rings, as far as these are large enough. What was lost is counted and printed at the end.
+
+Two processes: one owns the sockets and starts the other again if that ends. SIGHUP has the configuration read again, \
+SIGUSR2 executes this program's file anew (after an upgrade); neither loses a record.")]
 pub struct Args {
     /// Configuration file (YAML); the command line wins over it
     #[arg(long, value_name = "FILE")]
@@ -45,6 +57,9 @@ pub struct Args {
     /// Print no events on standard output
     #[arg(long, conflicts_with = "format")]
     quiet: bool,
+    /// Be the process that does the work; `porthole collector` starts it
+    #[arg(long, hide = true)]
+    worker: bool,
 }
 
 /// The pipeline as the API sees it: gone as soon as the collector stops.
@@ -71,11 +86,58 @@ impl View for Live {
 }
 
 pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
-    let overrides = Overrides { state_dir, file: args.events, format: args.format, quiet: args.quiet };
-    let mut plan = Plan::load(args.config.as_deref(), overrides)?;
+    if args.worker { worker(args, state_dir) } else { supervise(args, state_dir) }
+}
+
+impl Args {
+    fn plan(&self, state_dir: Option<PathBuf>) -> Result<Plan, Error> {
+        let (file, format) = (self.events.clone(), self.format);
+        let plan = Plan::load(self.config.as_deref(), Overrides { state_dir, file, format, quiet: self.quiet })?;
+        Redactor::new(plan.redact.0, &plan.redact.1)?;
+        Ok(plan)
+    }
+}
+
+/// The process that stays.
+fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
+    // before anything is opened: their numbers are known to the environment only
+    let (passed, mut store) = (notify::passed(), Store::handed_on());
+    let activated = passed.get(store::API).is_some();
+    store.extend(passed);
+    let signals = Signals::block(&supervisor::SIGNALS)?;
+    let plan = args.plan(state_dir.clone())?;
+    let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
+    let _lock = pipeline::lock_state(&plan.state_dir, layout::COLLECTOR_LOCK, PREDECESSOR)?;
+    let socket = plan.state_dir.join(layout::API_SOCKET);
+    if store.get(store::API).is_none() {
+        let made = server::bind(&socket).map_err(|e| Error::io("make the API socket", &socket, e))?;
+        store.keep(store::API.to_owned(), made);
+    }
+    if plan.stdout.is_some() && io::stderr().is_terminal() {
+        complain(&format!("collecting below {}; stop with Ctrl-C", plan.state_dir.display()));
+    }
+    let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    arguments.push("--worker".into());
+    let check = Box::new(move || args.plan(state_dir.clone()).map(drop));
+    let setup = supervisor::Setup { signals, notify: Notify::from_env(), store, program, arguments, check };
+    let well = Supervisor::new(setup).run();
+    if !activated {
+        let _ = std::fs::remove_file(socket);
+    }
+    // the worker has said what was wrong
+    if well? { Ok(()) } else { Err(Stop::Said) }
+}
+
+/// The process that does the work.
+fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
+    let control = Arc::new(supervised()?);
+    let mut plan = args.plan(state_dir)?;
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
-    let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT])?;
+    // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
+    let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2])?;
+    let mut sockets = kept(&control)?;
+    let api = sockets.remove(store::API).ok_or_else(|| Error::new("no API socket was handed over"))?;
     rights::reduce()?;
 
     let hub = Arc::new(Hub::new(plan.keep_events, KEEP_BYTES));
@@ -92,9 +154,9 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let options =
         Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(hub.clone()), without: Without::from_env() };
     pipeline::raise_descriptor_limit();
-    let live = Arc::new(Live(RwLock::new(Some(pipeline::start(options)?))));
-    let socket = plan.state_dir.join(layout::API_SOCKET);
-    let server = match server::start(&socket, plan.web.as_ref(), hub.clone(), live.clone()) {
+    let sockets = Kept { sockets, control: Some(control.clone()) };
+    let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets)?))));
+    let server = match server::start(api, plan.web.as_ref(), hub.clone(), live.clone()) {
         Ok(server) => server,
         Err(e) => {
             live.take().map(Pipeline::stop);
@@ -104,16 +166,17 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     if plan.stdout.is_some() {
         end_with_the_reader()?;
     }
-    if io::stderr().is_terminal() {
-        complain(&format!("collecting below {}; stop with Ctrl-C", plan.state_dir.display()));
-    }
+    let _ = control.say(&Word::Ready);
 
-    let waited = signals.wait();
+    let waited = serve(&signals, &control);
     let status = live.take().map(Pipeline::stop).unwrap_or_default();
     hub.close();
     let printed = printer.map(printer::Printer::finish);
     server.stop();
     complain(&summary::of_collector(&status));
+    if UNREAD.load(Relaxed) {
+        let _ = control.say(&Word::Done);
+    }
     waited?;
     match printed {
         Some(printed) => super::written(printed),
@@ -121,8 +184,52 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     }
 }
 
+/// The supervisor's end, from which a worker is started. The kernel kills the worker when its supervisor is gone: the next
+/// one's worker goes on at once.
+fn supervised() -> Result<Control, Error> {
+    let failed = |e: &dyn std::fmt::Display| Error::new(format!("--worker is for `porthole collector` itself: {e}"));
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|e| failed(&e))?;
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(|e| failed(&e))?;
+    let _ = prctl::set_name(c"porthole-worker");
+    Ok(Control::inherited(stdin))
+}
+
+/// What the supervisor has kept, by name.
+fn kept(control: &Control) -> Result<HashMap<String, OwnedFd>, Error> {
+    let mut kept = HashMap::new();
+    loop {
+        match control.hear(true) {
+            Ok(Some(Word::Kept(name, fd))) => drop(kept.insert(name, fd)),
+            // said by one that may have gone before the kernel was asked to tell us
+            Ok(Some(Word::Go)) if control.hear(false).is_ok() => return Ok(kept),
+            Ok(_) => {}
+            Err(e) => return Err(Error::new(format!("--worker is for `porthole collector` itself: {e}"))),
+        }
+    }
+}
+
+/// Until the worker shall stop; says meanwhile that it lives.
+fn serve(signals: &Signals, control: &Control) -> Result<(), Error> {
+    loop {
+        let arrived = signals.wait_for(BEAT)?;
+        let asked = arrived.is_some_and(|a| a.signal == Signal::SIGTERM);
+        if asked || control.hear(false).is_err() {
+            return Ok(());
+        }
+        let _ = control.say(&Word::Beat);
+    }
+}
+
+/// A supervisor that was killed while it started a worker has left that its lock until the worker's program is executed.
+const PREDECESSOR: Duration = Duration::from_secs(1);
+/// How often the supervisor hears from us.
+const BEAT: Duration = Duration::from_secs(1);
+/// Nobody reads standard output any more.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// Ends the collector as a SIGTERM from outside would.
 fn end() {
+    UNREAD.store(true, Relaxed);
     let _ = kill(Pid::this(), Signal::SIGTERM);
 }
 

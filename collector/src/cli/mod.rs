@@ -11,7 +11,7 @@ mod events;
 pub mod inherited;
 mod printer;
 mod run;
-mod signals;
+pub(crate) mod signals;
 mod status;
 mod summary;
 
@@ -61,6 +61,8 @@ enum Stop {
     Unread,
     /// It failed.
     Failed(Error),
+    /// It failed, and somebody has said so.
+    Said,
 }
 
 impl From<Error> for Stop {
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(()) | Err(Stop::Unread) => ExitCode::SUCCESS,
+        Err(Stop::Said) => ExitCode::FAILURE,
         Err(Stop::Failed(error)) => {
             complain(&error);
             ExitCode::FAILURE

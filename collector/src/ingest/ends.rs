@@ -63,6 +63,9 @@ impl Ingest {
             let _ = self.inotify(side).rm_watch(wd);
         }
         if let Some(c) = w.shared {
+            if let Some(name) = c.kept {
+                self.setup.kept.forget(name);
+            }
             self.connections.retain(|_, connection| connection.container != id);
             for process in c.processes.into_values() {
                 self.pidfds.remove(&process.token);

@@ -13,6 +13,7 @@ mod ends;
 pub(crate) mod facts;
 mod files;
 pub(crate) mod hello;
+pub(crate) mod kept;
 pub(crate) mod message;
 mod processes;
 mod registrations;
@@ -71,6 +72,8 @@ pub(crate) struct Setup {
     /// Counters of what belongs to no container.
     pub totals: Arc<Counters>,
     pub without: Without,
+    /// Sockets that outlive this process.
+    pub kept: kept::Kept,
     pub stop: Arc<AtomicBool>,
     /// Readable when `stop` has been set.
     pub wake: OwnedFd,
@@ -181,6 +184,7 @@ impl Ingest {
             eprintln!("porthole: {e}");
         }
         self.scan();
+        self.setup.kept.forget_rest();
         while !self.setup.stop.load(Relaxed) {
             self.turn(None);
         }

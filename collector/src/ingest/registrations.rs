@@ -4,7 +4,7 @@ use super::containers::{Side, Watch};
 use super::message::{Message, SessionId};
 use super::processes::Process;
 use super::users::Users;
-use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, socket, tamper};
+use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, tamper};
 use crate::container::Container;
 use crate::loss::lock;
 use nix::fcntl::{OFlag, open};
@@ -46,6 +46,8 @@ pub(super) struct Registered {
     pub container: Arc<Container>,
     pub rings: Arc<OwnedFd>,
     pub listener: Option<OwnedFd>,
+    /// The name by which the supervisor keeps it.
+    pub kept: Option<String>,
     pub users: Users,
     pub by_name: HashMap<String, SessionId>,
     /// The last session of each process, by its own word.
@@ -107,12 +109,13 @@ impl Ingest {
             }
         };
         let listener = open(&dir.mnt(), flags, Mode::empty()).map_err(std::io::Error::from);
-        let listener = match listener.and_then(|mnt| socket::listen_in(&mnt)) {
-            Ok(l) => Some(l),
+        let created_ns = registration.created_ns;
+        let (listener, kept) = match listener.and_then(|mnt| self.setup.kept.listen(&key, created_ns, &mnt)) {
+            Ok((listener, name)) => (Some(listener), Some(name)),
             Err(e) => {
                 self.setup.totals.refuse("no_socket");
                 eprintln!("porthole: container {key} cannot announce processes (rings are read all the same): {e}");
-                None
+                (None, None)
             }
         };
         if let Some(l) = &listener {
@@ -145,6 +148,7 @@ impl Ingest {
                 container,
                 rings,
                 listener,
+                kept,
                 users,
                 by_name: HashMap::new(),
                 by_vpid: HashMap::new(),

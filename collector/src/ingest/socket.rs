@@ -1,11 +1,11 @@
 //! The socket on which a container's processes announce themselves.
 
 use crate::sys;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, recv, socket, sockopt,
 };
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use porthole_common::limits;
 use porthole_registration::layout::SOCKET;
@@ -15,8 +15,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 /// Listens in a container's `mnt/`, given as a directory descriptor (its path may be too long for an address). The
-/// directory may have been written to by a privileged container: nothing there is followed.
-pub(crate) fn listen_in(directory: &OwnedFd) -> io::Result<OwnedFd> {
+/// directory may have been written to by a privileged container: nothing there is followed. Also the socket's inode number.
+pub(crate) fn listen_in(directory: &OwnedFd) -> io::Result<(OwnedFd, u64)> {
     let _ = unlinkat(directory.as_fd(), SOCKET, UnlinkatFlags::NoRemoveDir);
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
@@ -24,12 +24,23 @@ pub(crate) fn listen_in(directory: &OwnedFd) -> io::Result<OwnedFd> {
     bind(listener.as_raw_fd(), &address)?;
     // bind() makes the file with the umask taken off; every user of the container may connect.
     let made = openat(directory.as_fd(), SOCKET, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-    if SFlag::from_bits_truncate(fstat(&made)?.st_mode) & SFlag::S_IFMT != SFlag::S_IFSOCK {
+    let stat = fstat(&made)?;
+    if !is_socket(&stat) {
         return Err(io::Error::other("the socket was replaced while it was being made"));
     }
     fs::set_permissions(format!("/proc/self/fd/{}", made.as_raw_fd()), fs::Permissions::from_mode(0o666))?;
     listen(&listener, Backlog::new(1024)?)?;
-    Ok(listener)
+    Ok((listener, stat.st_ino))
+}
+
+fn is_socket(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFSOCK
+}
+
+/// Inode number of the socket that lies in a container's `mnt/`, if there is one.
+pub(crate) fn lies_in(directory: &OwnedFd) -> Option<u64> {
+    let stat = fstatat(directory.as_fd(), SOCKET, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+    is_socket(&stat).then_some(stat.st_ino)
 }
 
 /// Who is at the other end, by the kernel's word.

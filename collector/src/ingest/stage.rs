@@ -37,6 +37,7 @@ impl Stage {
             registry: Arc::default(),
             totals: Arc::new(Counters::default()),
             without: Without::default(),
+            kept: Default::default(),
             stop: Arc::default(),
             wake: nix::unistd::pipe().unwrap().0,
         };

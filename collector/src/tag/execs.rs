@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Which record of its session a blind spot is about.
 pub(crate) const EXEC: &str = "porthole.exec";
+/// Which session the program of an exec has.
+pub(crate) const PROGRAM: &str = "porthole.program";
 
 impl Tagger {
     /// An exec record: waits for its outcome, unless it brings it along.
@@ -96,7 +98,7 @@ impl Tagger {
 
     fn tell_failure(&mut self, container: &Arc<Container>, pending: &Pending, rawres: i64) {
         let person = pending.caller.clone();
-        self.tell(container, pending, person, rawres);
+        self.tell(container, pending, person, rawres, None);
     }
 
     /// The exec has waited long enough.
@@ -144,7 +146,7 @@ impl Tagger {
                 known.process = person.process.clone();
             }
         }
-        self.tell(container, pending, person.clone(), 0);
+        self.tell(container, pending, person.clone(), 0, None);
         person
     }
 
@@ -181,7 +183,15 @@ impl Tagger {
         self.emit(container, draft);
     }
 
-    pub(super) fn tell(&mut self, container: &Arc<Container>, pending: &Pending, person: Person, rawres: i64) {
+    /// `program`: the session of the program that runs now, where it is known.
+    pub(super) fn tell(
+        &mut self,
+        container: &Arc<Container>,
+        pending: &Pending,
+        person: Person,
+        rawres: i64,
+        program: Option<Arc<str>>,
+    ) {
         if rawres == 0 {
             Counters::count(&container.counters.execs);
         }
@@ -189,6 +199,7 @@ impl Tagger {
         if pending.path != pending.resolved {
             fields.push(("evt.rawarg.filename", pending.path.clone().into()));
         }
+        fields.extend(program.map(|session| (PROGRAM, session.into())));
         let source = self.sessions.get(&pending.session).map_or(Source::Symbols, |t| t.source);
         let draft = Draft {
             evt_type: pending.evt_type,

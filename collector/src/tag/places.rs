@@ -122,6 +122,14 @@ impl Tagger {
         self.finish(id);
     }
 
+    /// Whether a process whose parent nobody knows may come from the runtime. A subshell without a session is unknown
+    /// too: once the container has begun, only what the engine has added comes from outside.
+    fn may_be_entry(&self, id: SessionId) -> bool {
+        let Some(t) = self.sessions.get(&id) else { return false };
+        let Some(followed) = self.containers.get(&t.container.key) else { return false };
+        !followed.entered || followed.added.contains(&t.hello.argv)
+    }
+
     /// Whether the session's parent is a process of the container that we know.
     fn descends(&self, id: SessionId) -> bool {
         let Some(t) = self.sessions.get(&id) else { return false };
@@ -146,7 +154,7 @@ impl Tagger {
     /// The session's exec has been waited for long enough.
     pub(super) fn session_is_late(&mut self, id: SessionId) {
         let Some(time_ns) = self.sessions.get(&id).and_then(|t| Some(t.held.as_ref()?.time_ns)) else { return };
-        let entry = !self.descends(id);
+        let entry = !self.descends(id) && self.may_be_entry(id);
         self.enter(id, time_ns, entry);
         self.remember_session(id, time_ns);
         self.unhold(id);

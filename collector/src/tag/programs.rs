@@ -47,11 +47,18 @@ impl Tagger {
         let followed = self.containers.get_mut(container)?;
         let pending = followed.pending.take_start(&Program::new(hello, own), session)?;
         let container = followed.container.clone();
-        Some(self.started(&container, &pending, hello, own))
+        Some(self.started(&container, &pending, session, hello, own))
     }
 
     /// Tells an exec with the program that it has started.
-    fn started(&mut self, container: &Arc<Container>, pending: &Pending, hello: &Hello, own: &Person) -> Person {
+    fn started(
+        &mut self,
+        container: &Arc<Container>,
+        pending: &Pending,
+        session: Option<SessionId>,
+        hello: &Hello,
+        own: &Person,
+    ) -> Person {
         let mut own = own.after(&pending.caller, pending.image == Image::Own);
         if hello.execfn.starts_with("/dev/fd/") {
             // fexecve: the kernel names the descriptor, the exec record the file
@@ -64,7 +71,8 @@ impl Tagger {
             set_arguments(Arc::make_mut(&mut own.process), &argv);
         }
         if !pending.told {
-            self.tell(container, pending, own.clone(), 0);
+            let program = session.and_then(|id| Some(self.sessions.get(&id)?.ring.session.clone()));
+            self.tell(container, pending, own.clone(), 0, program);
             self.decided(pending.session);
         }
         own
@@ -77,7 +85,7 @@ impl Tagger {
             (Some((own, hello)), _) => self.found_late(container, &pending, newcomer.session, &own, hello.as_deref()),
             (None, Some((id, t))) => {
                 let (hello, own) = (t.hello.clone(), t.own.clone());
-                let own = self.started(container, &pending, &hello, &own);
+                let own = self.started(container, &pending, Some(id), &hello, &own);
                 self.became(id, own);
                 self.unhold(id);
             }

@@ -99,6 +99,12 @@ pub fn end(child: &mut Child) -> ExitStatus {
     status.unwrap()
 }
 
+/// Child processes.
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|n| n.parse().ok()).collect()
+}
+
 /// A collector that is killed when the test ends.
 pub struct Collector {
     pub state: PathBuf,
@@ -122,6 +128,11 @@ impl Collector {
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// The process that does the work.
+    pub fn worker(&self) -> u32 {
+        children(self.child.id()).pop().expect("a collector has a worker")
     }
 
     /// What it printed on standard error until its end.

@@ -1,0 +1,245 @@
+//! The process that is there all the time: it owns the sockets that others connect to, and starts the worker, again and
+//! again, which does everything else.
+//!
+//! It reads nothing that a container sends. While no worker runs, hellos and requests wait in the sockets' queues, whose
+//! length the kernel bounds, and records wait in the rings.
+
+mod backoff;
+pub(crate) mod control;
+pub(crate) mod notify;
+pub(crate) mod store;
+mod worker;
+
+use crate::cli::signals::Signals;
+use crate::error::Error;
+use backoff::Backoff;
+use control::Word;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use notify::Notify;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+use store::Store;
+use worker::Worker;
+
+/// A worker that says nothing for so long is killed: nothing that it does takes a fraction of this, and a machine that
+/// sleeps does not count it.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long a worker may take to stop in order.
+const STOP: Duration = Duration::from_secs(15);
+/// Signals that a supervisor waits for.
+pub(crate) const SIGNALS: [Signal; 5] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD];
+
+/// What happens once the worker has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Another one starts.
+    Worker,
+    /// The program's file is executed, whatever version it is by now.
+    Upgrade,
+    /// Nothing.
+    End,
+}
+
+/// What a supervisor is given.
+pub(crate) struct Setup {
+    /// Blocked before the first thread was started.
+    pub signals: Signals,
+    pub notify: Notify,
+    pub store: Store,
+    /// This program's file: its successor may lie there.
+    pub program: PathBuf,
+    /// Arguments of the worker.
+    pub arguments: Vec<OsString>,
+    /// Whether the configuration can be taken: asked before a worker stops for it.
+    pub check: Box<dyn Fn() -> Result<(), Error>>,
+}
+
+/// See the module.
+pub(crate) struct Supervisor {
+    setup: Setup,
+    worker: Option<Worker>,
+    backoff: Backoff,
+    /// When the next worker starts.
+    start_at: Instant,
+    next: Next,
+    /// When the worker was asked to stop.
+    stopping: Option<Instant>,
+    /// A worker has been ready: a later one that fails is no mistake of whoever has started us.
+    proven: bool,
+    alive_told: Instant,
+}
+
+impl Supervisor {
+    pub fn new(setup: Setup) -> Supervisor {
+        let now = Instant::now();
+        let (backoff, next) = (Backoff::default(), Next::Worker);
+        Supervisor { setup, worker: None, backoff, start_at: now, next, stopping: None, proven: false, alive_told: now }
+    }
+
+    /// Runs until it is told to end; whether all was well.
+    pub fn run(mut self) -> Result<bool, Error> {
+        loop {
+            let now = Instant::now();
+            if self.worker.is_none() {
+                match self.next {
+                    Next::End => return Ok(true),
+                    Next::Upgrade => self.execute(),
+                    Next::Worker if now >= self.start_at => self.start()?,
+                    Next::Worker => {}
+                }
+            }
+            self.wait(now)?;
+            self.listen();
+            if let Some(status) = self.worker.as_mut().and_then(Worker::ended) {
+                self.listen(); // its last words
+                if let Some(well) = self.buried(status) {
+                    return Ok(well);
+                }
+            }
+            self.look_after(Instant::now());
+        }
+    }
+
+    fn start(&mut self) -> Result<(), Error> {
+        match Worker::start(&self.setup.arguments, &self.setup.store) {
+            Ok(worker) => self.worker = Some(worker),
+            Err(e) if self.proven => {
+                say(&format!("cannot start a worker: {e}; tried again"));
+                self.start_at = Instant::now() + self.backoff.ended(None);
+            }
+            Err(e) => return Err(Error::new(format!("cannot start a worker: {e}"))),
+        }
+        Ok(())
+    }
+
+    /// Waits for a signal, a word, or the time of something.
+    fn wait(&mut self, now: Instant) -> Result<(), Error> {
+        let mut until = now + Duration::from_secs(1);
+        if self.worker.is_none() {
+            until = until.min(self.start_at);
+        }
+        if let Some(every) = self.setup.notify.watchdog {
+            until = until.min(self.alive_told + every);
+        }
+        let left = until.saturating_duration_since(now).as_millis() as u32 + 1;
+        let mut fds = vec![PollFd::new(self.setup.signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(self.worker.as_ref().and_then(Worker::voice).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let _ = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+        if fds[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN)) {
+            let arrived = self.setup.signals.wait()?;
+            self.signalled(arrived.signal);
+        }
+        Ok(())
+    }
+
+    fn signalled(&mut self, signal: Signal) {
+        let next = match signal {
+            Signal::SIGTERM | Signal::SIGINT => Next::End,
+            Signal::SIGUSR2 => Next::Upgrade,
+            Signal::SIGHUP => Next::Worker,
+            _ => return,
+        };
+        if self.next == Next::End {
+            return;
+        }
+        if signal == Signal::SIGHUP
+            && let Err(e) = (self.setup.check)()
+        {
+            return say(&format!("{e}\nthe collector goes on as before"));
+        }
+        self.next = next;
+        self.setup.notify.say(if next == Next::End { "STOPPING=1" } else { "RELOADING=1" });
+        let now = Instant::now();
+        match &self.worker {
+            Some(worker) => {
+                self.stopping = Some(now);
+                worker.stop();
+            }
+            None => self.start_at = now,
+        }
+    }
+
+    /// Hears what the worker says.
+    fn listen(&mut self) {
+        while let Some(word) = self.worker.as_mut().and_then(Worker::hear) {
+            match word {
+                Word::Ready => {
+                    self.proven = true;
+                    self.setup.notify.say("READY=1");
+                }
+                Word::Keep(name, fd) => {
+                    self.setup.notify.keep(&name, &fd);
+                    self.setup.store.keep(name, fd);
+                }
+                Word::Forget(name) => {
+                    self.setup.notify.forget(&name);
+                    self.setup.store.forget(&name);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The worker has ended. Whether all was well, if nothing else is to be done.
+    fn buried(&mut self, status: ExitStatus) -> Option<bool> {
+        let worker = self.worker.take()?;
+        let asked = self.stopping.take().is_some();
+        if self.next == Next::End || worker.done {
+            return Some(status.success());
+        }
+        if !self.proven && !asked {
+            // it has said why
+            return Some(false);
+        }
+        let wait = if asked { Duration::ZERO } else { self.backoff.ended(worker.ready_for()) };
+        self.start_at = Instant::now() + wait;
+        if !asked {
+            say(&format!("the worker has ended ({status}); another one starts in {} ms", wait.as_millis()));
+        }
+        None
+    }
+
+    /// Becomes the program that lies where this one was started from.
+    fn execute(&mut self) {
+        self.next = Next::Worker;
+        let mut command = Command::new(&self.setup.program);
+        command.args(std::env::args_os().skip(1));
+        for name in Store::private_environment().iter().filter(|name| name.starts_with("LISTEN")) {
+            command.env_remove(name);
+        }
+        let (name, value) = self.setup.store.hand_on();
+        let error = command.env(name, value).exec();
+        self.setup.store.take_back();
+        let _ = self.setup.signals.block_again();
+        say(&format!("cannot execute {}: {error}; the collector goes on as it is", self.setup.program.display()));
+    }
+
+    fn look_after(&mut self, now: Instant) {
+        if self.setup.notify.watchdog.is_some_and(|every| now >= self.alive_told + every) {
+            self.alive_told = now;
+            self.setup.notify.say("WATCHDOG=1");
+        }
+        let late = self.stopping.is_some_and(|since| now.duration_since(since) > STOP);
+        if let Some(worker) = &mut self.worker {
+            if late {
+                say("the worker does not stop: killed");
+                worker.kill();
+            } else if worker.silent_for(now) > SILENCE {
+                say(&format!("the worker has said nothing for {} s: killed", SILENCE.as_secs()));
+                worker.kill();
+            }
+        }
+    }
+}
+
+fn say(text: &str) {
+    for line in text.lines() {
+        eprintln!("porthole: {line}");
+    }
+}
