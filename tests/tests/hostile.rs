@@ -248,7 +248,9 @@ fn silent_connections_by_the_thousand(f: &Fixture) {
     assert_eq!(out.status, 3, "{out:?}");
     scene.collector.wait_for("it is seen", |e| !e.of_container(&attacker.id).opens("/etc/passwd").is_empty());
     scene.tampered(&attacker, "connections");
-    let fds = std::fs::read_dir(format!("/proc/{}/fd", scene.collector.worker().expect("it has a worker"))).expect("it runs").count();
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", scene.collector.worker().expect("it has a worker")))
+        .expect("it runs")
+        .count();
     assert!(fds < 500, "{fds} descriptors");
     holder.kill();
     scene.end();

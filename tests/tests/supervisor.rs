@@ -1,7 +1,7 @@
 //! The collector's processes are killed, stopped and replaced while twenty containers work: every record is in the output,
 //! once, and no program notices.
 //!
-//! `PORTHOLE_FULL=1` does everything a hundred times.
+//! `PORTHOLE_TEST_FULL=1` does everything a hundred times.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -33,7 +33,7 @@ sleep 600
 "#;
 
 fn times(plain: u32) -> u32 {
-    if std::env::var_os("PORTHOLE_FULL").is_some() { 100 } else { plain }
+    if std::env::var_os("PORTHOLE_TEST_FULL").is_some() { 100 } else { plain }
 }
 
 /// How often the collector has told each thing that a container did.
