@@ -80,14 +80,13 @@ impl Position {
         (Position { state: Mutex::new(state) }, resumed)
     }
 
-    /// Keeps the position. `released`: the writers are told next, and what was read may be overwritten from then on: the
-    /// ring cannot be read again from its beginning.
-    pub fn store(&self, reader: Reader, released: bool) {
+    /// Keeps the position.
+    pub fn store(&self, reader: Reader) {
         let mut state = lock(&self.state);
         state.reader = reader;
         if state.file.is_some() {
             state.write_position();
-        } else if released || reader.position >= FEW {
+        } else if reader.position >= FEW {
             state.make_file();
         }
     }
@@ -182,7 +181,7 @@ mod tests {
         {
             let (p, resumed) = Position::open(&dir, "r", 42);
             assert_eq!(resumed.reader, Reader::default());
-            p.store(at, false);
+            p.store(at);
             let longer =
                 Saved { process: Process { args: "x".repeat(999).into(), ..Default::default() }, ..saved.clone() };
             p.save(longer);
@@ -199,19 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_may_be_overwritten_has_a_file() {
-        let dir = directory("released");
-        let (p, _) = Position::open(&dir, "r", 1);
-        p.store(Reader { position: 256, sequence: 3 }, true);
-        assert_eq!(Position::open(&dir, "r", 1).1.reader, Reader { position: 256, sequence: 3 });
-        std::fs::remove_dir_all(dir).unwrap();
-    }
-
-    #[test]
     fn a_young_ring_has_no_file() {
         let dir = directory("young");
         let (p, _) = Position::open(&dir, "r", 1);
-        p.store(Reader { position: FEW - 1, sequence: 3 }, false);
+        p.store(Reader { position: FEW - 1, sequence: 3 });
         assert!(!dir.join(DIRECTORY).exists());
         p.grow_up();
         assert!(dir.join(DIRECTORY).join("r").exists());

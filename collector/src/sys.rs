@@ -20,7 +20,7 @@ pub(crate) fn send_descriptor(socket: &impl AsFd, bytes: &[u8], fd: BorrowedFd, 
     sendmsg::<()>(socket.as_fd().as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], flags, None).map(drop)
 }
 
-/// Receives bytes, and a descriptor if one comes with them. More than one are closed.
+/// Receives bytes, and a descriptor if one comes with them and there is room for it. More than one are closed.
 pub(crate) fn receive_descriptor(
     socket: &impl AsFd,
     bytes: &mut [u8],
@@ -31,7 +31,8 @@ pub(crate) fn receive_descriptor(
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = recvmsg::<()>(socket.as_fd().as_raw_fd(), &mut data, Some(&mut room), flags)?;
     let mut received = vec![];
-    for control in message.cmsgs()? {
+    // A descriptor for which this process has no room has not come along.
+    for control in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(fds) = control {
             // SAFETY: the kernel has just made these descriptors for us; nobody else knows them.
             received.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));

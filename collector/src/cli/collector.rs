@@ -105,6 +105,7 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let activated = passed.get(store::API).is_some();
     store.extend(passed);
     let signals = Signals::block(&supervisor::SIGNALS)?;
+    pipeline::raise_descriptor_limit(); // a socket for each container, here and in the worker
     let plan = args.plan(state_dir.clone())?;
     let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
     let _lock = pipeline::lock_state(&plan.state_dir, layout::COLLECTOR_LOCK, PREDECESSOR)?;
@@ -153,7 +154,6 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     sinks.extend((plan.stdout == Some(Format::Json)).then_some(Sink::Stdout));
     let options =
         Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(hub.clone()), without: Without::from_env() };
-    pipeline::raise_descriptor_limit();
     let sockets = Kept { sockets, control: Some(control.clone()) };
     let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets)?))));
     let server = match server::start(api, plan.web.as_ref(), hub.clone(), live.clone()) {

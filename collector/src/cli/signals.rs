@@ -18,7 +18,6 @@ const SI_KERNEL: i32 = 0x80;
 pub struct Signals {
     /// Which signals the thread had blocked before.
     pub before: SigSet,
-    blocked: SigSet,
     queue: SignalFd,
 }
 
@@ -63,12 +62,7 @@ impl Signals {
         let before = SigSet::thread_get_mask().map_err(failed)?;
         blocked.thread_block().map_err(failed)?;
         let queue = SignalFd::with_flags(&queued, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
-        Ok(Signals { before, blocked, queue })
-    }
-
-    /// Blocks them once more, after an attempt to execute another program that found them all let through.
-    pub fn block_again(&self) -> Result<(), Error> {
-        self.blocked.thread_block().map_err(|e| Error::new(format!("cannot set up signals: {e}")))
+        Ok(Signals { before, queue })
     }
 
     /// Waits for the next one.

@@ -175,10 +175,9 @@ impl Ring {
     /// Everything before `reader` is written out: keeps the position, then lets the writers have the room, once it is
     /// an eighth of the ring. Most rings never get there.
     pub fn release(&self, reader: Reader) {
-        let room = reader.position.wrapping_sub(self.released.load(Relaxed));
-        let release = room >= self.data_len / ring::UNIT as u32 / 8;
-        self.position.store(reader, release);
-        if !release {
+        self.position.store(reader);
+        let released = self.released.load(Relaxed);
+        if reader.position.wrapping_sub(released) < self.data_len / ring::UNIT as u32 / 8 {
             return;
         }
         self.released.store(reader.position, Relaxed);

@@ -89,6 +89,8 @@ impl Control {
         Ok(Some(match (verb, fd) {
             ("kept", Some(fd)) => Word::Kept(name.to_owned(), fd),
             ("keep", Some(fd)) => Word::Keep(name.to_owned(), fd),
+            // this process has no room for one more: nothing is kept, and everything goes on
+            ("kept" | "keep", None) => Word::Beat,
             ("forget", _) => Word::Forget(name.to_owned()),
             ("go", _) => Word::Go,
             ("ready", _) => Word::Ready,

@@ -16,14 +16,18 @@ use backoff::Backoff;
 use control::Word;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
+use nix::unistd::execve;
 use notify::Notify;
-use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use store::Store;
+use store::{HANDED_ON, PASSED, Store};
 use worker::Worker;
 
 /// A worker that says nothing for so long is killed: nothing that it does takes a fraction of this, and a machine that
@@ -35,8 +39,8 @@ const STOP: Duration = Duration::from_secs(15);
 pub(crate) const SIGNALS: [Signal; 5] =
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD];
 
-/// What happens once the worker has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happens once the worker has stopped. Who asks for less than was asked for already changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Next {
     /// Another one starts.
     Worker,
@@ -145,7 +149,7 @@ impl Supervisor {
             Signal::SIGHUP => Next::Worker,
             _ => return,
         };
-        if self.next == Next::End {
+        if next < self.next {
             return;
         }
         if signal == Signal::SIGHUP
@@ -191,9 +195,10 @@ impl Supervisor {
         let worker = self.worker.take()?;
         let asked = self.stopping.take().is_some();
         if self.next == Next::End || worker.done {
-            return Some(status.success());
+            // one that had not begun to wait for signals is ended by them
+            return Some(status.success() || status.signal() == Some(Signal::SIGTERM as i32));
         }
-        if !self.proven && !asked {
+        if !self.proven && !asked && status.code().is_some() {
             // it has said why
             return Some(false);
         }
@@ -208,16 +213,23 @@ impl Supervisor {
     /// Becomes the program that lies where this one was started from.
     fn execute(&mut self) {
         self.next = Next::Worker;
-        let mut command = Command::new(&self.setup.program);
-        command.args(std::env::args_os().skip(1));
-        for name in Store::private_environment().iter().filter(|name| name.starts_with("LISTEN")) {
-            command.env_remove(name);
-        }
-        let (name, value) = self.setup.store.hand_on();
-        let error = command.env(name, value).exec();
+        let Err(error) = self.succeed();
         self.setup.store.take_back();
-        let _ = self.setup.signals.block_again();
         say(&format!("cannot execute {}: {error}; the collector goes on as it is", self.setup.program.display()));
+    }
+
+    fn succeed(&self) -> io::Result<Infallible> {
+        let list = self.setup.store.hand_on()?;
+        let mut environment: Vec<OsString> = vec![format!("{HANDED_ON}={}", list.as_raw_fd()).into()];
+        for (name, value) in std::env::vars_os().filter(|(name, _)| PASSED.iter().all(|passed| name != passed)) {
+            environment.push([name, value].join(OsStr::new("=")));
+        }
+        let text =
+            |texts: Vec<OsString>| texts.into_iter().map(|t| CString::new(t.into_vec())).collect::<Result<_, _>>();
+        let (arguments, environment): (Vec<_>, Vec<_>) = (text(std::env::args_os().collect())?, text(environment)?);
+        let program = CString::new(self.setup.program.clone().into_os_string().into_vec())?;
+        // Signals stay blocked: one that comes meanwhile waits for the successor, where it would end this process.
+        Ok(execve(&program, &arguments, &environment)?)
     }
 
     fn look_after(&mut self, now: Instant) {

@@ -8,6 +8,9 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, co
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+/// Variables that mean the supervisor, and its successor.
+pub(super) const MANAGED: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 /// See the module.
 pub(crate) struct Notify {
     socket: Option<OwnedFd>,

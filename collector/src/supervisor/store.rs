@@ -5,11 +5,15 @@
 //! | `api` | the listening socket of the API |
 //! | `agent.<created>.<inode>.<container>` | a container's listening socket: hellos wait in it while nobody accepts |
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
-
 use crate::sys;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 /// The API's listening socket.
 pub(crate) const API: &str = "api";
@@ -17,8 +21,10 @@ pub(crate) const API: &str = "api";
 pub(crate) const AGENT: &str = "agent.";
 /// Descriptors that are kept at most: a worker that goes mad must not take all.
 const MAX: usize = 16_384;
-/// Where a supervisor that executes its successor names what it leaves open: `fd=name:fd=name`.
-const HANDED_ON: &str = "PORTHOLE_HANDED_ON";
+/// The environment variable in which a supervisor names the list that it leaves to its successor.
+pub(super) const HANDED_ON: &str = "PORTHOLE_HANDED_ON";
+/// Variables that are about descriptors and mean the process that finds them only.
+pub(super) const PASSED: [&str; 4] = [HANDED_ON, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -50,12 +56,17 @@ impl Store {
         self.0.extend(other.0);
     }
 
-    /// Leaves everything open for the program that this process executes next; the environment variable to set.
-    pub fn hand_on(&self) -> (&'static str, String) {
-        let leave = |(name, fd): (&String, &OwnedFd)| {
-            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).ok().map(|_| format!("{}={name}", fd.as_raw_fd()))
-        };
-        (HANDED_ON, self.0.iter().filter_map(leave).collect::<Vec<_>>().join(":"))
+    /// Leaves everything open for the program that this process executes next. Which is which stands in the file that comes
+    /// back (a line each, number and name): the environment has no room for thousands.
+    pub fn hand_on(&self) -> io::Result<File> {
+        let list = File::from(memfd_create(c"descriptors", MFdFlags::empty())?);
+        let mut text = String::new();
+        for (name, fd) in &self.0 {
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+            let _ = writeln!(text, "{} {name}", fd.as_raw_fd()); // a String takes everything
+        }
+        list.write_all_at(text.as_bytes(), 0)?;
+        Ok(list)
     }
 
     /// The program was not executed after all.
@@ -68,17 +79,17 @@ impl Store {
     /// What a predecessor has left. Called once, before any other descriptor is opened.
     pub fn handed_on() -> Store {
         let mut store = Store::default();
-        for entry in std::env::var(HANDED_ON).unwrap_or_default().split(':') {
-            let Some((fd, name)) = entry.split_once('=') else { continue };
+        let list = std::env::var(HANDED_ON).ok().and_then(|fd| sys::inherited_descriptor(fd.parse().ok()?));
+        let Some(mut list) = list.map(File::from) else { return store };
+        let mut text = String::new();
+        if list.rewind().and_then(|()| list.read_to_string(&mut text)).is_err() {
+            return store;
+        }
+        for (fd, name) in text.lines().filter_map(|line| line.split_once(' ')) {
             if let Some(fd) = fd.parse().ok().and_then(sys::inherited_descriptor) {
                 store.keep(name.to_owned(), fd);
             }
         }
         store
-    }
-
-    /// Environment variables that only the supervisor is meant by.
-    pub fn private_environment() -> [&'static str; 7] {
-        [HANDED_ON, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"]
     }
 }

@@ -1,7 +1,8 @@
 //! A worker, as its supervisor sees it.
 
 use super::control::{Control, Word};
-use super::store::{AGENT, Store};
+use super::notify::MANAGED;
+use super::store::{AGENT, PASSED, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
@@ -29,7 +30,7 @@ impl Worker {
         // This very program, also when its file has been replaced: both speak the same words.
         let mut command = Command::new("/proc/self/exe");
         command.arg0("porthole").args(arguments).stdin(theirs);
-        for name in Store::private_environment() {
+        for name in PASSED.iter().chain(&MANAGED) {
             command.env_remove(name);
         }
         let mut worker =
@@ -49,7 +50,9 @@ impl Worker {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                _ => return,
+                Ok(()) => return,
+                // It finds its end closed and ends.
+                Err(_) => self.control = None,
             }
         }
     }
