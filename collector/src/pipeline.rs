@@ -78,8 +78,8 @@ pub struct Pipeline {
     outputs: Vec<Arc<Mutex<OutputStatus>>>,
     state_dir: PathBuf,
     started_ns: u64,
-    /// Whether the parent is this collector's supervisor.
-    supervised: bool,
+    /// How many workers its supervisor, which is the parent, had to replace; `None` without one.
+    restarts: Option<u64>,
     /// Held as long as the pipeline runs.
     _lock: Flock<File>,
 }
@@ -95,18 +95,17 @@ const BATCHES: usize = 8;
 /// When another collector serves this state directory, or an output cannot be opened.
 pub fn start(options: Options) -> Result<Pipeline, Error> {
     let lock = lock_state(&options.state_dir, layout::COLLECTOR_LOCK, Duration::ZERO)?;
-    wire(options, Kept::default(), lock)
+    wire(options, Kept::default(), None, lock)
 }
 
 /// [`start`] for a supervisor that holds the collector's lock. A worker before this one may still be about to end.
-pub(crate) fn start_worker(options: Options, kept: Kept) -> Result<Pipeline, Error> {
-    let lock = lock_state(&options.state_dir, WORKER_LOCK, PREDECESSOR)?;
-    wire(options, kept, lock)
+pub(crate) fn start_worker(options: Options, kept: Kept, restarts: u64) -> Result<Pipeline, Error> {
+    let lock = lock_state(&options.state_dir, layout::WORKER_LOCK, PREDECESSOR)?;
+    wire(options, kept, Some(restarts), lock)
 }
 
-fn wire(options: Options, kept: Kept, lock: Flock<File>) -> Result<Pipeline, Error> {
+fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) -> Result<Pipeline, Error> {
     let Options { state_dir, sinks, hub, without } = options;
-    let supervised = kept.control.is_some();
     sys::survive_signals();
     let writers = sinks.iter().map(Writer::open).collect::<Result<Vec<_>, _>>()?;
     let outputs = writers.iter().map(|w| w.status.clone()).collect();
@@ -145,7 +144,7 @@ fn wire(options: Options, kept: Kept, lock: Flock<File>) -> Result<Pipeline, Err
         outputs,
         state_dir,
         started_ns,
-        supervised,
+        restarts,
         _lock: lock,
     })
 }
@@ -166,8 +165,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
     thread.map_err(|e| Error::new(format!("cannot start the {name} thread: {e}")))
 }
 
-/// The file that the worker holds locked, beside the one of its supervisor.
-const WORKER_LOCK: &str = "worker.lock";
 /// How long a worker before this one may take to end: the kernel kills it with its supervisor.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 
@@ -207,8 +204,9 @@ impl Pipeline {
         let registry = lock(&self.registry);
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            pid: if self.supervised { std::os::unix::process::parent_id() } else { std::process::id() },
+            pid: if self.restarts.is_some() { std::os::unix::process::parent_id() } else { std::process::id() },
             worker_pid: std::process::id(),
+            worker_restarts: self.restarts.unwrap_or(0),
             started_ns: self.started_ns,
             state_dir: self.state_dir.display().to_string(),
             events: self.events.load(Relaxed),

@@ -13,6 +13,8 @@ pub struct Status {
     pub pid: u32,
     /// The process that does the work: its worker, or itself.
     pub worker_pid: u32,
+    /// Workers before it that ended without being asked to.
+    pub worker_restarts: u64,
     /// Start, nanoseconds since the epoch.
     pub started_ns: u64,
     /// The state directory it serves.

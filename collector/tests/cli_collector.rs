@@ -139,7 +139,10 @@ fn the_api_answers_and_its_socket_is_not_for_everybody() {
     let versions = json(&body("/versions"));
     assert_eq!((&versions["api"][0], versions["wire"].is_u64()), (&"v1".into(), true));
     assert_eq!(json(&body("/v1/containers")), Value::Array(vec![]));
-    assert!(json(&body("/v1/status"))["usage"]["resident_bytes"].as_u64().unwrap() > 0);
+    let status = json(&body("/v1/status"));
+    for process in ["usage", "supervisor"] {
+        assert!(status[process]["resident_bytes"].as_u64().unwrap() > 0, "{status}");
+    }
     for (path, code) in [
         ("/v1/events?last=x", "400"),
         ("/v1/events?colour=red", "400"),

@@ -24,6 +24,8 @@ pub const PRELOAD_FILE: &str = "/etc/ld.so.preload";
 pub const PRELOAD_NAME: &str = "ld.so.preload";
 /// File below the state directory that a running collector holds a lock (flock) on.
 pub const COLLECTOR_LOCK: &str = "collector.lock";
+/// The same of its worker.
+pub const WORKER_LOCK: &str = "worker.lock";
 /// The API socket below the state directory.
 pub const API_SOCKET: &str = "api.sock";
 

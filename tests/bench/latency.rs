@@ -6,6 +6,7 @@ use porthole_tests::registered::Registered;
 use porthole_tests::scratch::Scratch;
 use porthole_tests::{binaries, wait};
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,7 +38,7 @@ pub fn run(scratch: &Scratch) {
     let mut command = Command::new(binaries::porthole());
     command.args(["collector", "--format", "json"]).env("PORTHOLE_STATE_DIR", &state);
     let mut collector = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the collector starts");
-    wait::until_true("the collector answers", || state.join(layout::API_SOCKET).exists());
+    wait::until_true("the collector answers", || UnixStream::connect(state.join(layout::API_SOCKET)).is_ok());
     let container = Registered::new(&state, "latency");
     let reader = read(&mut collector);
     let mut worker = Worker::start(Command::new("env").env("LD_PRELOAD", container.dir().library()));

@@ -3,7 +3,7 @@
 //! What Falco counts too has Falco's name (prefix `falcosecurity_`), so that dashboards and alerts that users have go on
 //! working; what only porthole knows has the prefix `porthole_`.
 
-use super::usage::Usage;
+use super::StatusReply;
 use crate::status::{ContainerView, Status};
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -66,18 +66,20 @@ fn escaped(text: &str) -> String {
 }
 
 /// All metrics as of now.
-pub fn text(status: &Status, containers: &[ContainerView], usage: &Usage) -> String {
+pub fn text(reply: &StatusReply, containers: &[ContainerView]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut out = Text(String::new());
-    falco(&mut out, status, usage, now);
-    own(&mut out, status, usage);
+    falco(&mut out, reply, now);
+    own(&mut out, &reply.status);
+    costs(&mut out, reply);
     of_containers(&mut out, containers);
     out.0
 }
 
 /// Metrics under Falco's names.
-fn falco(out: &mut Text, s: &Status, usage: &Usage, now: Duration) {
+fn falco(out: &mut Text, reply: &StatusReply, now: Duration) {
     use Kind::{Counter, Gauge};
+    let (s, usage) = (&reply.status, &reply.usage);
     let up = now.saturating_sub(Duration::from_nanos(s.started_ns));
     let uname = nix::sys::utsname::uname().ok();
     let name = |of: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
@@ -101,7 +103,8 @@ fn falco(out: &mut Text, s: &Status, usage: &Usage, now: Duration) {
     out.one(duration, Counter, "Time since then.", up.as_secs());
     let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     out.one("falcosecurity_falco_host_num_cpus_total", Gauge, "Processors it may use.", cpus);
-    out.one("falcosecurity_falco_memory_rss_bytes", Gauge, "Resident memory of the collector.", usage.resident_bytes);
+    let resident = usage.resident_bytes + reply.supervisor.map_or(0, |u| u.resident_bytes);
+    out.one("falcosecurity_falco_memory_rss_bytes", Gauge, "Resident memory of the collector.", resident);
     let share = usage.cpu_ms as f64 / 1000.0 / up.as_secs_f64().max(0.001);
     out.one(
         "falcosecurity_falco_cpu_usage_ratio",
@@ -119,7 +122,7 @@ fn falco(out: &mut Text, s: &Status, usage: &Usage, now: Duration) {
 }
 
 /// Metrics that Falco does not have.
-fn own(out: &mut Text, s: &Status, usage: &Usage) {
+fn own(out: &mut Text, s: &Status) {
     use Kind::{Counter, Gauge};
     out.family("porthole_containers", Gauge, "Containers registered, and those whose end was seen.");
     out.sample("porthole_containers", &[("state", "running")], s.containers_running);
@@ -138,10 +141,27 @@ fn own(out: &mut Text, s: &Status, usage: &Usage) {
     for o in &s.outputs {
         out.sample("porthole_output_lost_total", &[("output", &o.name)], o.lost);
     }
-    let seconds = usage.cpu_ms as f64 / 1000.0;
-    out.one("porthole_processor_seconds_total", Counter, "Processor time of the collector.", format!("{seconds:.3}"));
-    let help = "Memory of the collector that no file stands behind.";
-    out.one("porthole_anonymous_bytes", Gauge, help, usage.anonymous_bytes);
+}
+
+/// What the collector's processes cost.
+fn costs(out: &mut Text, reply: &StatusReply) {
+    let processes = || [("worker", Some(reply.usage)), ("supervisor", reply.supervisor)];
+    let processes = || processes().into_iter().filter_map(|(name, usage)| Some(([("process", name)], usage?)));
+    out.family("porthole_processor_seconds_total", Kind::Counter, "Processor time of the collector's processes.");
+    for (labels, usage) in processes() {
+        let seconds = usage.cpu_ms as f64 / 1000.0;
+        out.sample("porthole_processor_seconds_total", &labels, format!("{seconds:.3}"));
+    }
+    out.family("porthole_resident_bytes", Kind::Gauge, "Their resident memory.");
+    for (labels, usage) in processes() {
+        out.sample("porthole_resident_bytes", &labels, usage.resident_bytes);
+    }
+    out.family("porthole_anonymous_bytes", Kind::Gauge, "The part of it that no file stands behind.");
+    for (labels, usage) in processes() {
+        out.sample("porthole_anonymous_bytes", &labels, usage.anonymous_bytes);
+    }
+    let help = "Workers that ended without being asked to, and had a successor.";
+    out.one("porthole_worker_restarts_total", Kind::Counter, help, reply.status.worker_restarts);
 }
 
 /// Metrics of each container that runs.
@@ -170,11 +190,13 @@ fn of_containers(out: &mut Text, containers: &[ContainerView]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::usage::Usage;
     use crate::status::OutputStatus;
 
     fn sample() -> String {
         let status = Status {
             version: "1.2.3".into(),
+            worker_restarts: 2,
             records_received: 70,
             records_lost: [("ring_full".into(), 3), ("writer_died".into(), 1)].into(),
             outputs: vec![OutputStatus { name: "file /e".into(), written: 9, lost: 2, ..Default::default() }],
@@ -188,7 +210,9 @@ mod tests {
             ..Default::default()
         };
         let usage = Usage { cpu_ms: 1500, resident_bytes: 4096, anonymous_bytes: 1024 };
-        text(&status, &[view("a\"b\\c\nd", "running"), view("gone", "deleted")], &usage)
+        let supervisor = Usage { cpu_ms: 20, resident_bytes: 2048, anonymous_bytes: 512 };
+        let reply = StatusReply { status, usage, supervisor: Some(supervisor) };
+        text(&reply, &[view("a\"b\\c\nd", "running"), view("gone", "deleted")])
     }
 
     #[test]
@@ -219,7 +243,10 @@ mod tests {
             "falcosecurity_scap_n_drops_total 4",
             "porthole_records_lost_total{reason=\"ring_full\"} 3",
             "porthole_output_lost_total{output=\"file /e\"} 2",
-            "porthole_processor_seconds_total 1.500",
+            "falcosecurity_falco_memory_rss_bytes 6144",
+            "porthole_processor_seconds_total{process=\"worker\"} 1.500",
+            "porthole_anonymous_bytes{process=\"supervisor\"} 512",
+            "porthole_worker_restarts_total 2",
             "porthole_container_execs_total{container_id=\"0123456789ab\",container_name=\"a\\\"b\\\\c\\nd\"} 5",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");

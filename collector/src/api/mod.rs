@@ -44,8 +44,18 @@ pub struct StatusReply {
     /// The pipeline's counters.
     #[serde(flatten)]
     pub status: Status,
-    /// What the collector itself costs.
+    /// What the process costs that does the work.
     pub usage: usage::Usage,
+    /// What its supervisor costs, where it has one.
+    pub supervisor: Option<usage::Usage>,
+}
+
+impl StatusReply {
+    /// With what the processes cost now.
+    pub fn of(status: Status) -> StatusReply {
+        let supervisor = (status.pid != status.worker_pid).then(|| usage::of(status.pid));
+        StatusReply { usage: usage::of(status.worker_pid), supervisor, status }
+    }
 }
 
 /// What `/versions` answers.

@@ -1,7 +1,7 @@
 //! The daemon's end of the API: one thread with a small tokio runtime.
 
 use super::body::EventsBody;
-use super::{EventsQuery, StatusReply, Versions, metrics, usage};
+use super::{EventsQuery, StatusReply, Versions, metrics};
 use crate::error::Error;
 use crate::hub::{self, Hub};
 use crate::status::{ContainerView, Status};
@@ -175,7 +175,7 @@ async fn measures(State(shared): State<Shared>) -> Response {
     match (shared.view.status(), shared.view.containers()) {
         (Some(status), Some(containers)) => {
             let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
-            (kind, metrics::text(&status, &containers, &usage::own())).into_response()
+            (kind, metrics::text(&StatusReply::of(status), &containers)).into_response()
         }
         _ => answer(None::<()>),
     }
@@ -214,7 +214,7 @@ async fn containers(State(shared): State<Shared>) -> Response {
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
-    answer(shared.view.status().map(|status| StatusReply { status, usage: usage::own() }))
+    answer(shared.view.status().map(StatusReply::of))
 }
 
 fn answer(value: Option<impl serde::Serialize>) -> Response {

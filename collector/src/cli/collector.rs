@@ -137,7 +137,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2])?;
-    let mut sockets = kept(&control)?;
+    let (mut sockets, restarts) = kept(&control)?;
     let api = sockets.remove(store::API).ok_or_else(|| Error::new("no API socket was handed over"))?;
     rights::reduce()?;
 
@@ -155,7 +155,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let options =
         Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(hub.clone()), without: Without::from_env() };
     let sockets = Kept { sockets, control: Some(control.clone()) };
-    let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets)?))));
+    let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets, restarts)?))));
     let server = match server::start(api, plan.web.as_ref(), hub.clone(), live.clone()) {
         Ok(server) => server,
         Err(e) => {
@@ -194,14 +194,14 @@ fn supervised() -> Result<Control, Error> {
     Ok(Control::inherited(stdin))
 }
 
-/// What the supervisor has kept, by name.
-fn kept(control: &Control) -> Result<HashMap<String, OwnedFd>, Error> {
+/// What the supervisor has kept, by name, and how many workers it had to replace.
+fn kept(control: &Control) -> Result<(HashMap<String, OwnedFd>, u64), Error> {
     let mut kept = HashMap::new();
     loop {
         match control.hear(true) {
             Ok(Some(Word::Kept(name, fd))) => drop(kept.insert(name, fd)),
             // said by one that may have gone before the kernel was asked to tell us
-            Ok(Some(Word::Go)) if control.hear(false).is_ok() => return Ok(kept),
+            Ok(Some(Word::Go(restarts))) if control.hear(false).is_ok() => return Ok((kept, restarts)),
             Ok(_) => {}
             Err(e) => return Err(Error::new(format!("--worker is for `porthole collector` itself: {e}"))),
         }

@@ -4,9 +4,11 @@ use super::summary::{by_reason, count};
 use super::{Listing, Stop, print};
 use crate::api::StatusReply;
 use crate::api::client::Client;
+use crate::api::usage::Usage;
 use crate::error::Error;
 use crate::format::escape::escape;
 use crate::format::paint::{Ink, Paint};
+use crate::status::Status;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -48,6 +50,7 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
     };
     let mut lines = vec![
         ("collector", format!("{}, pid {}, up {}", escape(&s.version), s.pid, span(up))),
+        ("worker", worker(s, paint)),
         ("state", escape(&s.state_dir).into_owned()),
         ("containers", format!("{} registered, {} ended", s.containers_running, s.containers_deleted)),
         ("sessions", format!("{} open, {} in all", s.sessions_open, s.sessions_total)),
@@ -74,10 +77,21 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
         }
         lines.push(("output", line));
     }
+    let memory =
+        |u: &Usage| format!("{:.1} MiB, {:.1} MiB of it its own", mib(u.resident_bytes), mib(u.anonymous_bytes));
     lines.push(("processor", format!("{:.1} s ({share:.1} %)", cpu.as_secs_f64())));
-    let (resident, anonymous) = (mib(usage.resident_bytes), mib(usage.anonymous_bytes));
-    lines.push(("memory", format!("{resident:.1} MiB, {anonymous:.1} MiB of it its own")));
+    lines.push(("memory", memory(usage)));
+    if let Some(own) = &reply.supervisor {
+        lines.push(("supervisor", format!("{:.1} s, {}", own.cpu_ms as f64 / 1000.0, memory(own))));
+    }
     lines.iter().map(|(key, value)| format!("{}{value}\n", paint.ink(Ink::Bold, format!("{key:<12}")))).collect()
+}
+
+/// Which process does the work, and whether others before it had to be replaced.
+fn worker(s: &Status, paint: Paint) -> String {
+    let ends = count(s.worker_restarts, "restart", "restarts");
+    let ends = if s.worker_restarts > 0 { paint.ink(Ink::Red, ends) } else { ends.into() };
+    format!("pid {}, {ends}", s.worker_pid)
 }
 
 /// A duration in its two largest units.
@@ -94,7 +108,7 @@ fn span(d: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{OutputStatus, Status};
+    use crate::status::OutputStatus;
 
     #[test]
     fn spans_have_two_units() {
@@ -106,14 +120,17 @@ mod tests {
     fn losses_stand_out() {
         let status = Status {
             started_ns: 1_000_000_000,
+            worker_restarts: 2,
             records_lost: [("ring-full".into(), 4)].into(),
             outputs: vec![OutputStatus { name: "file /e\x1b".into(), error: "no space".into(), ..Default::default() }],
             ..Status::default()
         };
-        let reply = StatusReply { status, ..StatusReply::default() };
+        let supervisor = Some(Usage { cpu_ms: 300, ..Usage::default() });
+        let reply = StatusReply { status, supervisor, ..StatusReply::default() };
         let plain = text(&reply, Duration::from_secs(11), Paint::OFF);
         assert!(plain.contains("up 10 s") && plain.contains("lost 4: ring-full 4"), "{plain}");
         assert!(plain.contains("file /e\\x1b: 0 written") && plain.contains("(no space)"), "{plain}");
+        assert!(plain.contains("2 restarts") && plain.contains("supervisor  0.3 s"), "{plain}");
         assert!(text(&reply, Duration::ZERO, Paint::ON).contains("\x1b[31m4: ring-full 4"));
     }
 }

@@ -14,8 +14,8 @@ const WORD: usize = 512;
 pub(crate) enum Word {
     /// To the worker: a descriptor that is kept for it, by name.
     Kept(String, OwnedFd),
-    /// To the worker: these were all.
-    Go,
+    /// To the worker: these were all. So many before it have ended without being asked to.
+    Go(u64),
     /// To the supervisor: everything runs.
     Ready,
     /// To the supervisor: still alive.
@@ -57,7 +57,7 @@ impl Control {
             Word::Kept(name, fd) => (format!("kept {name}"), Some(fd)),
             Word::Keep(name, fd) => (format!("keep {name}"), Some(fd)),
             Word::Forget(name) => (format!("forget {name}"), None),
-            Word::Go => ("go".into(), None),
+            Word::Go(restarts) => (format!("go {restarts}"), None),
             Word::Ready => ("ready".into(), None),
             Word::Beat => ("beat".into(), None),
             Word::Done => ("done".into(), None),
@@ -92,7 +92,7 @@ impl Control {
             // this process has no room for one more: nothing is kept, and everything goes on
             ("kept" | "keep", None) => Word::Beat,
             ("forget", _) => Word::Forget(name.to_owned()),
-            ("go", _) => Word::Go,
+            ("go", _) => Word::Go(name.parse().map_err(|_| unknown())?),
             ("ready", _) => Word::Ready,
             ("beat", _) => Word::Beat,
             ("done", _) => Word::Done,

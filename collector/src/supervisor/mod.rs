@@ -68,6 +68,8 @@ pub(crate) struct Setup {
 pub(crate) struct Supervisor {
     setup: Setup,
     worker: Option<Worker>,
+    /// Workers that have ended without being asked to.
+    restarts: u64,
     backoff: Backoff,
     /// When the next worker starts.
     start_at: Instant,
@@ -83,7 +85,17 @@ impl Supervisor {
     pub fn new(setup: Setup) -> Supervisor {
         let now = Instant::now();
         let (backoff, next) = (Backoff::default(), Next::Worker);
-        Supervisor { setup, worker: None, backoff, start_at: now, next, stopping: None, proven: false, alive_told: now }
+        Supervisor {
+            setup,
+            worker: None,
+            restarts: 0,
+            backoff,
+            start_at: now,
+            next,
+            stopping: None,
+            proven: false,
+            alive_told: now,
+        }
     }
 
     /// Runs until it is told to end; whether all was well.
@@ -111,7 +123,7 @@ impl Supervisor {
     }
 
     fn start(&mut self) -> Result<(), Error> {
-        match Worker::start(&self.setup.arguments, &self.setup.store) {
+        match Worker::start(&self.setup.arguments, &self.setup.store, self.restarts) {
             Ok(worker) => self.worker = Some(worker),
             Err(e) if self.proven => {
                 say(&format!("cannot start a worker: {e}; tried again"));
@@ -205,6 +217,7 @@ impl Supervisor {
         let wait = if asked { Duration::ZERO } else { self.backoff.ended(worker.ready_for()) };
         self.start_at = Instant::now() + wait;
         if !asked {
+            self.restarts += 1;
             say(&format!("the worker has ended ({status}); another one starts in {} ms", wait.as_millis()));
         }
         None

@@ -78,10 +78,13 @@ impl Store {
 
     /// What a predecessor has left. Called once, before any other descriptor is opened.
     pub fn handed_on() -> Store {
-        let mut store = Store::default();
         let list = std::env::var(HANDED_ON).ok().and_then(|fd| sys::inherited_descriptor(fd.parse().ok()?));
-        let Some(mut list) = list.map(File::from) else { return store };
-        let mut text = String::new();
+        list.map_or_else(Store::default, |list| Store::listed(&File::from(list)))
+    }
+
+    /// What stands in a list.
+    fn listed(mut list: &File) -> Store {
+        let (mut store, mut text) = (Store::default(), String::new());
         if list.rewind().and_then(|()| list.read_to_string(&mut text)).is_err() {
             return store;
         }
@@ -91,5 +94,24 @@ impl Store {
             }
         }
         store
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_are_handed_on_than_a_variable_of_the_environment_holds() {
+        let mut store = Store::default();
+        for n in 0..400 {
+            store.keep(format!("{AGENT}{n}.{}", "x".repeat(400)), File::open("/dev/null").unwrap().into());
+        }
+        let list = store.hand_on().unwrap();
+        assert!(list.metadata().unwrap().len() > 128 << 10);
+        let numbers = |store: &Store| store.iter().map(|(name, fd)| (name.clone(), fd.as_raw_fd())).collect::<Vec<_>>();
+        let before = numbers(&store);
+        std::mem::forget(store); // its successor is their owner
+        assert_eq!(numbers(&Store::listed(&list)), before);
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts one, which is this program again, and hands it the descriptors.
-    pub fn start(arguments: &[OsString], store: &Store) -> io::Result<Worker> {
+    pub fn start(arguments: &[OsString], store: &Store, restarts: u64) -> io::Result<Worker> {
         let (control, theirs) = Control::pair()?;
         // This very program, also when its file has been replaced: both speak the same words.
         let mut command = Command::new("/proc/self/exe");
@@ -38,7 +38,7 @@ impl Worker {
         for (name, fd) in store.iter() {
             worker.hand(Word::Kept(name.clone(), fd.try_clone()?));
         }
-        worker.hand(Word::Go);
+        worker.hand(Word::Go(restarts));
         Ok(worker)
     }
 

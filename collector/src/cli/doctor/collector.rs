@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::api::client::Client;
+use crate::api::usage::Usage;
 use crate::api::{StatusReply, Versions};
 use crate::status::{ContainerView, Status};
 use std::path::Path;
@@ -19,6 +20,7 @@ pub fn look(state_dir: &Path) -> Vec<Finding> {
     };
     let mut findings = vec![of_version(&versions)];
     if let Ok(reply) = client.get::<StatusReply>("/v1/status") {
+        findings.push(processes(&reply));
         findings.extend(losses(&reply.status));
         findings.extend(outputs(&reply.status));
     }
@@ -35,6 +37,23 @@ fn of_version(versions: &Versions) -> Finding {
     }
     let found = format!("is version {}, this command {own}", versions.version);
     Finding::note("collector", found, "restart the collector after an upgrade")
+}
+
+fn processes(reply: &StatusReply) -> Finding {
+    let cost = |name: &str, u: &Usage| {
+        format!("{name} {:.1} s of processor time, {} MiB", u.cpu_ms as f64 / 1000.0, u.resident_bytes >> 20)
+    };
+    let mut found = cost("worker", &reply.usage);
+    if let Some(supervisor) = &reply.supervisor {
+        found += &cost("; supervisor", supervisor);
+    }
+    match reply.status.worker_restarts {
+        0 => Finding::ok("processes", found),
+        n => {
+            let found = format!("{found}; the worker has ended {n} times by itself or was killed");
+            Finding::note("processes", found, "the collector's log has the reason: journalctl -u porthole")
+        }
+    }
 }
 
 fn losses(status: &Status) -> Option<Finding> {
@@ -90,6 +109,10 @@ mod tests {
             crate::status::OutputStatus { name: "file /e".into(), error: "no space".into(), ..Default::default() };
         status.outputs.push(broken);
         assert_eq!(outputs(&status)[0].verdict, Verdict::Fail);
+        let mut reply = StatusReply { supervisor: Some(Usage::default()), ..Default::default() };
+        assert_eq!(processes(&reply).verdict, Verdict::Ok);
+        reply.status.worker_restarts = 3;
+        assert!(processes(&reply).found.contains("ended 3 times"));
         let view = |injection: &str, state: &str| ContainerView {
             name: "web".into(),
             injection: injection.into(),
