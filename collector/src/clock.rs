@@ -13,6 +13,21 @@ pub(crate) fn now_ns() -> u64 {
     read(ClockId::CLOCK_REALTIME)
 }
 
+/// `HH:MM:SS` in this machine's time zone, with nanoseconds if they are wanted.
+pub(crate) fn local_time(time_ns: u64, nanoseconds: bool) -> String {
+    let [_, _, _, h, m, s] = sys::local((time_ns / 1_000_000_000) as i64);
+    match nanoseconds {
+        true => format!("{h:02}:{m:02}:{s:02}.{:09}", time_ns % 1_000_000_000),
+        false => format!("{h:02}:{m:02}:{s:02}"),
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS` in this machine's time zone, with nanoseconds if they are wanted.
+pub(crate) fn local_date(time_ns: u64, nanoseconds: bool) -> String {
+    let [year, month, day, ..] = sys::local((time_ns / 1_000_000_000) as i64);
+    format!("{year:04}-{month:02}-{day:02} {}", local_time(time_ns, nanoseconds))
+}
+
 fn read(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }

@@ -5,12 +5,15 @@
 //! (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
 
 use crate::api::server::{self, Web};
+use crate::detect;
+use crate::detect::config::{RawAppend, RawFile as RawFileOutput, RawQueue, RawSelect, RawSwitch, Several};
 use crate::error::Error;
 use crate::format::Format;
 use crate::hub;
 use crate::redact::Redactor;
 use porthole_registration::layout;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +33,8 @@ pub struct Plan {
     pub stdout: Option<Format>,
     /// Health and metrics on a TCP port.
     pub web: Option<Web>,
+    /// Rules and alerts, where there are rules.
+    pub alerts: Option<detect::Plan>,
     /// Whether arguments are looked at by the default rules too, and by which of its own.
     pub redact: (bool, Vec<String>),
 }
@@ -45,6 +50,10 @@ pub struct Overrides {
     pub format: Option<Format>,
     /// `--quiet`.
     pub quiet: bool,
+    /// `--rules`.
+    pub rules: Vec<PathBuf>,
+    /// `--alerts`.
+    pub alerts: Option<PathBuf>,
 }
 
 /// The file as written.
@@ -56,6 +65,52 @@ struct Raw {
     outputs: RawOutputs,
     webserver: RawWeb,
     redact: RawRedact,
+    #[serde(alias = "rules_file")]
+    rules_files: Option<Several<PathBuf>>,
+    rules: Vec<RawSelect>,
+    priority: Option<String>,
+    rule_matching: Option<String>,
+    json_output: Option<bool>,
+    json_include_output_property: Option<bool>,
+    json_include_message_property: Option<bool>,
+    json_include_output_fields_property: Option<bool>,
+    json_include_tags_property: Option<bool>,
+    time_format_iso_8601: Option<bool>,
+    append_output: Vec<RawAppend>,
+    static_fields: BTreeMap<String, String>,
+    stdout_output: RawSwitch,
+    file_output: RawFileOutput,
+    outputs_queue: RawQueue,
+}
+
+/// What remains, without the keys about rules and alerts, and those.
+fn split(raw: Raw) -> (Raw, detect::config::Raw) {
+    let alerts = detect::config::Raw {
+        rules_files: raw.rules_files,
+        rules: raw.rules,
+        priority: raw.priority,
+        rule_matching: raw.rule_matching,
+        json_output: raw.json_output,
+        json_include_output_property: raw.json_include_output_property,
+        json_include_message_property: raw.json_include_message_property,
+        json_include_output_fields_property: raw.json_include_output_fields_property,
+        json_include_tags_property: raw.json_include_tags_property,
+        time_format_iso_8601: raw.time_format_iso_8601,
+        append_output: raw.append_output,
+        static_fields: raw.static_fields,
+        stdout_output: raw.stdout_output,
+        file_output: raw.file_output,
+        outputs_queue: raw.outputs_queue,
+    };
+    let rest = Raw {
+        state_dir: raw.state_dir,
+        keep_events: raw.keep_events,
+        outputs: raw.outputs,
+        webserver: raw.webserver,
+        redact: raw.redact,
+        ..Raw::default()
+    };
+    (rest, alerts)
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,13 +189,16 @@ impl Plan {
     }
 
     fn new(raw: Raw, overrides: Overrides) -> Result<Plan, Error> {
+        let (raw, alerts) = split(raw);
+        let alerts = alerts.plan(overrides.rules, overrides.alerts)?;
         let env = || std::env::var_os(layout::STATE_DIR_ENV).filter(|v| !v.is_empty()).map(PathBuf::from);
         let state_dir = overrides.state_dir.or_else(env).or(raw.state_dir).unwrap_or_else(|| layout::STATE_DIR.into());
         let keep_events = raw.keep_events.unwrap_or(hub::KEEP_EVENTS);
         if keep_events > MAX_KEEP_EVENTS {
             return Err(Error::new(format!("keep_events: {keep_events} is too many; at most {MAX_KEEP_EVENTS}")));
         }
-        let shown = raw.outputs.stdout.enabled.unwrap_or(true) || overrides.format.is_some();
+        // with rules, standard output is for alerts
+        let shown = raw.outputs.stdout.enabled.unwrap_or(alerts.is_none()) || overrides.format.is_some();
         let format = overrides.format.or(raw.outputs.stdout.format).unwrap_or_default();
         Ok(Plan {
             state_dir: absolute("state_dir", state_dir)?,
@@ -148,6 +206,7 @@ impl Plan {
             file: overrides.file.or(raw.outputs.file.path).map(|p| absolute("outputs.file.path", p)).transpose()?,
             stdout: (shown && !overrides.quiet).then_some(format),
             web: raw.webserver.plan()?,
+            alerts,
             redact: {
                 let (defaults, patterns) = (raw.redact.defaults.unwrap_or(true), raw.redact.patterns);
                 Redactor::new(defaults, &patterns)?;

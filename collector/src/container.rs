@@ -1,6 +1,6 @@
 //! A registered container, as all stages share it.
 
-use crate::event::ContainerInfo;
+use crate::event::{ContainerInfo, Mount};
 use crate::loss::Counters;
 use crate::status::ContainerView;
 use porthole_registration::container::{Container as Registration, Engine, Injection};
@@ -132,7 +132,30 @@ fn info(r: &Registration, key: &str) -> ContainerInfo {
         pod_namespace: pod.namespace.into(),
         pod_uid: pod.uid.into(),
         pod_sandbox_id: pod.sandbox_id.into(),
+        created_ns: r.created_ns,
+        mounts: r.mounts.iter().filter_map(mount).collect(),
+        shared: SHARED.into_iter().filter(|kind| !r.namespaces.iter().any(|n| n.r#type == *kind)).collect(),
     }
+}
+
+/// Kinds of namespaces that a container may share with the host.
+const SHARED: [&str; 3] = ["pid", "network", "ipc"];
+
+/// A mount that the container's user has asked for: a directory or file of the host.
+fn mount(m: &porthole_registration::container::Mount) -> Option<Mount> {
+    let option = |names: &[&str]| m.options.iter().find(|o| names.contains(&o.as_str()));
+    if m.r#type != "bind" && option(&["bind", "rbind"]).is_none() {
+        return None;
+    }
+    let read_only = option(&["ro"]).is_some();
+    let propagation = option(&["shared", "rshared", "slave", "rslave", "private", "rprivate"]);
+    Some(Mount {
+        source: m.source.clone(),
+        destination: m.destination.clone(),
+        mode: if read_only { "ro" } else { "" }.into(),
+        writable: !read_only,
+        propagation: propagation.cloned().unwrap_or_default(),
+    })
 }
 
 fn engine_name(engine: Engine) -> &'static str {

@@ -2,7 +2,10 @@
 //!
 //! Fields have Falco's names everywhere (JSON, filters, rules); [`Event::each`] yields them in one fixed order.
 
+mod process;
+
 use crate::json;
+pub use process::{ANCESTORS, Process};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,42 +183,6 @@ pub struct Namespaces {
     pub time: Option<u64>,
 }
 
-/// What events say of a process: an immutable snapshot, shared by all events made while it held.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct Process {
-    /// Pid on the host; `None` when only the container's own pid is known.
-    pub pid: Option<u32>,
-    /// Pid inside the container.
-    pub vpid: Option<u32>,
-    /// Parent's pid on the host.
-    pub ppid: Option<u32>,
-    /// Kernel's comm, 15 bytes.
-    pub name: Arc<str>,
-    /// `argv[0]`.
-    pub exe: Arc<str>,
-    /// Path of the executable.
-    pub exepath: Arc<str>,
-    /// `argv[1..]`, joined with blanks.
-    pub args: Arc<str>,
-    /// Name and arguments.
-    pub cmdline: Arc<str>,
-    /// Working directory with a trailing slash; empty when unknown.
-    pub cwd: Arc<str>,
-    /// Controlling terminal's device number, 0 = none.
-    pub tty: Option<u32>,
-    /// The parent's name and command line, where the parent is known.
-    pub pname: Option<Arc<str>>,
-    /// See `pname`.
-    pub pcmdline: Option<Arc<str>>,
-    /// User id as the host sees it.
-    pub uid: Option<u32>,
-    /// Name of that user in the container's `/etc/passwd`.
-    pub user: Option<Arc<str>>,
-    /// Namespaces.
-    pub ns: Namespaces,
-}
-
 /// What events say of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -234,6 +201,29 @@ pub struct ContainerInfo {
     pub pod_namespace: Arc<str>,
     pub pod_uid: Arc<str>,
     pub pod_sandbox_id: Arc<str>,
+    /// When it was made, nanoseconds since the epoch.
+    pub created_ns: u64,
+    pub mounts: Vec<Mount>,
+    /// Kinds of namespaces that are the host's.
+    pub shared: Vec<&'static str>,
+}
+
+impl ContainerInfo {
+    /// Whether it has no namespace of its own of this kind.
+    pub fn shares(&self, namespace: &str) -> bool {
+        self.shared.contains(&namespace)
+    }
+}
+
+/// A mount of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Mount {
+    pub source: String,
+    pub destination: String,
+    pub mode: String,
+    pub writable: bool,
+    pub propagation: String,
 }
 
 /// One event.
@@ -358,27 +348,6 @@ fn number_field<'a>(f: &mut dyn FnMut(&'static str, ValueRef<'a>), name: &'stati
     }
 }
 
-impl Process {
-    fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
-        number_field(f, "proc.pid", self.pid);
-        number_field(f, "proc.vpid", self.vpid);
-        number_field(f, "proc.ppid", self.ppid);
-        text_field(f, "proc.name", &self.name);
-        text_field(f, "proc.exe", &self.exe);
-        text_field(f, "proc.exepath", &self.exepath);
-        if !self.exe.is_empty() {
-            f("proc.args", ValueRef::Text(&self.args));
-        }
-        text_field(f, "proc.cmdline", &self.cmdline);
-        text_field(f, "proc.cwd", &self.cwd);
-        number_field(f, "proc.tty", self.tty);
-        text_field(f, "proc.pname", self.pname.as_deref().unwrap_or(""));
-        text_field(f, "proc.pcmdline", self.pcmdline.as_deref().unwrap_or(""));
-        number_field(f, "user.uid", self.uid);
-        text_field(f, "user.name", self.user.as_deref().unwrap_or(""));
-    }
-}
-
 impl Namespaces {
     fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
         number_field(f, "ns.mnt", self.mnt);
@@ -409,11 +378,11 @@ pub(crate) mod tests {
             cmdline: "cat /etc/pass\"wd".into(),
             cwd: "/".into(),
             tty: Some(0),
-            pname: Some("sh".into()),
-            pcmdline: Some("sh".into()),
+            parent: Some(Arc::new(Process { name: "sh".into(), cmdline: "sh".into(), ..Default::default() })),
             uid: Some(0),
             user: Some("root".into()),
             ns: Namespaces { mnt: Some(4_026_531_841), pid: Some(2), ..Default::default() },
+            ..Default::default()
         };
         let container = ContainerInfo {
             id: "0123456789ab".into(),

@@ -27,7 +27,7 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: ValueRef<'_>) {
 
 /// Appends a JSON string. Control characters are escaped (DEL and C1 too: a terminal that shows the line must not obey
 /// what a container wrote).
-fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut plain = 0;
     for (at, c) in text.char_indices() {
@@ -49,6 +49,11 @@ fn string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(&text.as_bytes()[plain..]);
     out.push(b'"');
+}
+
+/// As Falco's outputs have it where ISO 8601 is asked for.
+pub(crate) fn iso8601(since_epoch: Duration) -> String {
+    time_text(since_epoch).replace('Z', "+0000")
 }
 
 /// RFC 3339 in UTC with nanoseconds, of a time since the epoch.

@@ -2,7 +2,7 @@
 //! passes them on as events.
 //!
 //! ```text
-//! ingest (sockets, ring files, pidfds) ─► tag (process tree, paths, execs) ─► outputs (file, stdout, hub)
+//! ingest (sockets, ring files, pidfds) ─► tag (process tree, paths, execs) ─► outputs (file, stdout) ─► detect (rules, alerts) ─► hub
 //! ```
 //!
 //! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
@@ -13,6 +13,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 mod container;
+pub mod detect;
 pub mod error;
 pub mod event;
 pub mod format;

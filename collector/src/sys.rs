@@ -87,6 +87,15 @@ pub(crate) fn survive_signals() {
     }
 }
 
+/// Date and time of this machine's time zone: year, month, day, hour, minute, second.
+pub(crate) fn local(seconds: i64) -> [i32; 6] {
+    // SAFETY: all zeros are a valid `tm` (its pointer may be null).
+    let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to values of their types; the function is the one that threads may call.
+    unsafe { libc::localtime_r(&raw const seconds, &raw mut tm) };
+    [tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec]
+}
+
 /// The time stamp counter; `None` where the architecture has none that programs can read.
 pub(crate) fn time_stamp_counter() -> Option<u64> {
     #[cfg(target_arch = "x86_64")]

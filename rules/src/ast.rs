@@ -227,6 +227,23 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// Calls `f` with every field in it.
+    pub fn each_field<'a>(&'a self, f: &mut dyn FnMut(&'a Field)) {
+        match self {
+            Expr::And(all) | Expr::Or(all) => all.iter().for_each(|e| e.each_field(f)),
+            Expr::Not(e) => e.each_field(f),
+            Expr::Macro(_) => {}
+            Expr::Check(check) => {
+                check.left.each_field(f);
+                if let Right::Operand(other) = &check.right {
+                    other.each_field(f);
+                }
+            }
+        }
+    }
+}
+
 impl Operand {
     /// Where it stands.
     pub fn at(&self) -> usize {

@@ -4,11 +4,13 @@ use super::signals::Signals;
 use super::{Stop, complain, printer, summary};
 use crate::api::server::{self, View};
 use crate::config::{Overrides, Plan};
+use crate::detect::outputs::Target;
+use crate::detect::{self, Detector};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
 use crate::ingest::kept::Kept;
-use crate::pipeline::{self, Options, Pipeline, Sink, Without};
+use crate::pipeline::{self, Options, Pipeline, Publish, Sink, Without};
 use crate::redact::{self, Redactor};
 use crate::rights;
 use crate::status::{ContainerView, Status};
@@ -38,6 +40,7 @@ Examples:
   porthole collector --quiet --events /var/log/porthole/events.jsonl
   porthole collector --format json | jq .             every event as one JSON object a line
   porthole collector --config /etc/porthole.yaml
+  porthole collector -r /etc/falco/falco_rules.yaml   alerts on the terminal, by Falco's rules
 
 With --events, a collector that is killed and started again goes on where it was: what containers do meanwhile is \
 kept in their rings, as far as these are large enough. What was lost is counted and printed at the end.
@@ -51,7 +54,14 @@ pub struct Args {
     /// Append all events to FILE, as JSON lines
     #[arg(long, value_name = "FILE", value_parser = super::event_file)]
     events: Option<PathBuf>,
-    /// Form of the events on standard output [default: compact]
+    /// Judge events by the rules in FILE, or in all rules files of a directory; may be given several times, and takes
+    /// the place of the configuration's rules_files
+    #[arg(short, long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Append alerts to FILE instead of standard output
+    #[arg(long, value_name = "FILE", value_parser = super::event_file, requires = "rules")]
+    alerts: Option<PathBuf>,
+    /// Form of the events on standard output [default: compact; with rules, only alerts are printed there]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Print no events on standard output
@@ -63,7 +73,7 @@ pub struct Args {
 }
 
 /// The pipeline as the API sees it: gone as soon as the collector stops.
-struct Live(RwLock<Option<Pipeline>>);
+struct Live(RwLock<Option<Pipeline>>, Option<Arc<Detector>>);
 
 impl Live {
     fn ask<T>(&self, question: impl FnOnce(&Pipeline) -> T) -> Option<T> {
@@ -77,7 +87,9 @@ impl Live {
 
 impl View for Live {
     fn status(&self) -> Option<Status> {
-        self.ask(Pipeline::status)
+        let mut status = self.ask(Pipeline::status)?;
+        status.outputs.extend(self.1.iter().flat_map(|d| d.status()));
+        Some(status)
     }
 
     fn containers(&self) -> Option<Vec<ContainerView>> {
@@ -91,9 +103,17 @@ pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
 
 impl Args {
     fn plan(&self, state_dir: Option<PathBuf>) -> Result<Plan, Error> {
-        let (file, format) = (self.events.clone(), self.format);
-        let plan = Plan::load(self.config.as_deref(), Overrides { state_dir, file, format, quiet: self.quiet })?;
+        let overrides = Overrides {
+            state_dir,
+            file: self.events.clone(),
+            format: self.format,
+            quiet: self.quiet,
+            rules: self.rules.clone(),
+            alerts: self.alerts.clone(),
+        };
+        let plan = Plan::load(self.config.as_deref(), overrides)?;
         Redactor::new(plan.redact.0, &plan.redact.1)?;
+        plan.alerts.as_ref().map_or(Ok(()), detect::check)?;
         Ok(plan)
     }
 }
@@ -136,7 +156,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
-    let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2])?;
+    let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])?;
     let (mut sockets, restarts) = kept(&control)?;
     let api = sockets.remove(store::API).ok_or_else(|| Error::new("no API socket was handed over"))?;
     rights::reduce()?;
@@ -152,10 +172,16 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     };
     let mut sinks: Vec<Sink> = plan.file.clone().map(Sink::File).into_iter().collect();
     sinks.extend((plan.stdout == Some(Format::Json)).then_some(Sink::Stdout));
+    let detector = plan.alerts.as_ref().map(|alerts| Detector::start(alerts, Some(hub.clone()))).transpose()?;
+    let detector = detector.map(Arc::new);
+    if let Some(detector) = &detector {
+        detector.notices().iter().for_each(|notice| complain(notice));
+    }
+    let publish = detector.clone().map_or(hub.clone() as Arc<dyn Publish>, |d| d);
     let options =
-        Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(hub.clone()), without: Without::from_env() };
+        Options { state_dir: plan.state_dir.clone(), sinks, hub: Some(publish), without: Without::from_env() };
     let sockets = Kept { sockets, control: Some(control.clone()) };
-    let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets, restarts)?))));
+    let live = Arc::new(Live(RwLock::new(Some(pipeline::start_worker(options, sockets, restarts)?)), detector.clone()));
     let server = match server::start(api, plan.web.as_ref(), hub.clone(), live.clone()) {
         Ok(server) => server,
         Err(e) => {
@@ -163,13 +189,18 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
             return Err(e.into());
         }
     };
-    if plan.stdout.is_some() {
+    let alerts_on_stdout = |a: &detect::Plan| a.outputs.targets.contains(&Target::Stdout);
+    if plan.stdout.is_some() || plan.alerts.as_ref().is_some_and(alerts_on_stdout) {
         end_with_the_reader()?;
     }
     let _ = control.say(&Word::Ready);
 
     let waited = serve(&signals, &control);
-    let status = live.take().map(Pipeline::stop).unwrap_or_default();
+    let mut status = live.take().map(Pipeline::stop).unwrap_or_default();
+    if let Some(detector) = detector {
+        detector.stop();
+        status.outputs.extend(detector.status());
+    }
     hub.close();
     let printed = printer.map(printer::Printer::finish);
     server.stop();

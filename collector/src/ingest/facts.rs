@@ -1,10 +1,11 @@
 //! What the kernel says of a process, read from /proc right after its hello.
 
-use crate::event::{Namespaces, text};
+use crate::event::{Namespaces, Process, text};
 use porthole_common::limits;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Kernel's view of a process on the host.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +21,10 @@ pub(crate) struct Facts {
     pub argv: Vec<String>,
     /// User id in the process's own user namespace (for names).
     pub inner_uid: u32,
+    /// Permitted capabilities.
+    pub cap_permitted: Option<u64>,
+    /// Who has logged in, asked for where a process comes from outside.
+    pub loginuid: Option<u32>,
 }
 
 /// The fields of /proc/PID/stat that are used.
@@ -68,19 +73,22 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 }
 
 /// Everything of a process; `None` when it has been reaped. Complete only while it lives: a zombie has no namespaces.
-pub(crate) fn read_all(pid: u32, host_uid: u32, with_arguments: bool) -> Option<Facts> {
+pub(crate) fn read_all(pid: u32, host_uid: u32, with_arguments: bool, from_outside: bool) -> Option<Facts> {
     let stat = stat(pid)?;
     let link = |name: &str| {
         let target = fs::read_link(format!("/proc/{pid}/{name}")).ok();
         target.map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default()
     };
     let exe = link("exe");
+    let status = read(&format!("/proc/{pid}/status")).unwrap_or_default();
     Some(Facts {
         pid,
         ns: namespaces(pid),
         exe: exe.strip_suffix(" (deleted)").unwrap_or(&exe).to_owned(),
         cwd: link("cwd"),
-        ns_pids: ns_pids(&read(&format!("/proc/{pid}/status")).unwrap_or_default()),
+        ns_pids: ns_pids(&status),
+        cap_permitted: cap_permitted(&status),
+        loginuid: if from_outside { loginuid(pid) } else { None },
         inner_uid: inner_uid(&read(&format!("/proc/{pid}/uid_map")).unwrap_or_default(), host_uid),
         argv: if with_arguments { arguments(pid) } else { vec![] },
         stat,
@@ -124,6 +132,17 @@ fn ns_pids(status: &[u8]) -> Vec<u32> {
     line.split_ascii_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
 
+fn cap_permitted(status: &[u8]) -> Option<u64> {
+    let status = String::from_utf8_lossy(status);
+    let digits = status.lines().find_map(|l| l.strip_prefix("CapPrm:"))?.trim();
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Who has logged in: the same for all that descend from a process, unless a login changes it.
+fn loginuid(pid: u32) -> Option<u32> {
+    String::from_utf8_lossy(&read(&format!("/proc/{pid}/loginuid"))?).trim().parse().ok()
+}
+
 /// A host uid as the user namespace with this `uid_map` names it.
 fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
     let map = String::from_utf8_lossy(map);
@@ -136,18 +155,37 @@ fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
     inner.unwrap_or(host_uid)
 }
 
-/// Name and command line of a process outside the containers (a runtime, `porthole run`'s shell).
-pub(crate) fn outsider(pid: u32) -> Option<(String, String)> {
-    let comm = stat(pid)?.comm;
-    let args = crate::redact::arguments(arguments(pid).get(1..).unwrap_or_default());
-    let line = if args.is_empty() { comm.clone() } else { format!("{comm} {args}") };
-    Some((comm, line))
+/// Ancestors of a container's process that are looked at: a runtime, its engine's shim, the shim's parent.
+const OUTSIDERS: usize = 4;
+
+/// A process outside the containers (a runtime, `porthole run`'s shell), with its ancestors.
+pub(crate) fn outsider(pid: u32) -> Option<Arc<Process>> {
+    outsiders(pid, OUTSIDERS)
+}
+
+fn outsiders(pid: u32, generations: usize) -> Option<Arc<Process>> {
+    let stat = stat(pid).filter(|_| generations > 0 && pid != 0)?;
+    let argv = arguments(pid);
+    let args = crate::redact::arguments(argv.get(1..).unwrap_or_default());
+    let exe = fs::read_link(format!("/proc/{pid}/exe")).map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default();
+    Some(Arc::new(Process {
+        pid: Some(pid),
+        ppid: Some(stat.ppid),
+        exe: argv.first().map_or("", String::as_str).into(),
+        exepath: exe.strip_suffix(" (deleted)").unwrap_or(&exe).into(),
+        cmdline: if args.is_empty() { stat.comm.as_str().into() } else { format!("{} {args}", stat.comm).into() },
+        args: args.into(),
+        name: stat.comm.into(),
+        tty: Some(stat.tty),
+        parent: outsiders(stat.ppid, generations - 1),
+        ..Process::default()
+    }))
 }
 
 /// What `fuzz/` asks of any file of /proc: a process names itself as it likes.
 #[cfg(fuzzing)]
 pub(crate) fn fuzz(bytes: &[u8]) {
-    let _ = (parse_stat(bytes), ns_pids(bytes), inner_uid(bytes, 1000));
+    let _ = (parse_stat(bytes), ns_pids(bytes), inner_uid(bytes, 1000), cap_permitted(bytes));
 }
 
 #[cfg(test)]
@@ -172,7 +210,7 @@ mod tests {
 
     #[test]
     fn this_process_is_described() {
-        let f = read_all(std::process::id(), 0, true).unwrap();
+        let f = read_all(std::process::id(), 0, true, true).unwrap();
         assert!(f.ns.mnt.is_some() && f.ns.time.is_some());
         assert_eq!(f.ns_pids.first(), Some(&std::process::id()));
         assert!(Path::new(&f.exe).exists());

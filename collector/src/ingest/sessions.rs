@@ -138,7 +138,7 @@ impl Ingest {
 
     /// Asks the kernel who the peer is.
     fn identify(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(Sender, Option<OwnedFd>), Refusal> {
-        let facts = facts::read_all(peer.pid, peer.uid, hello.truncated() || hello.forked());
+        let facts = facts::read_all(peer.pid, peer.uid, hello.truncated() || hello.forked(), hello.ppid == 0);
         // A process that is being reaped has 0 there.
         let known = |f: &&facts::Facts| !f.ns_pids.is_empty() && !f.ns_pids.contains(&0);
         if facts.as_ref().filter(known).is_some_and(|f| !f.ns_pids.contains(&hello.pid)) {

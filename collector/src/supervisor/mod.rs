@@ -36,8 +36,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// How long a worker may take to stop in order.
 const STOP: Duration = Duration::from_secs(15);
 /// Signals that a supervisor waits for.
-pub(crate) const SIGNALS: [Signal; 5] =
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2, Signal::SIGCHLD];
+pub(crate) const SIGNALS: [Signal; 6] =
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGCHLD];
 
 /// What happens once the worker has stopped. Who asks for less than was asked for already changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,13 +158,14 @@ impl Supervisor {
         let next = match signal {
             Signal::SIGTERM | Signal::SIGINT => Next::End,
             Signal::SIGUSR2 => Next::Upgrade,
-            Signal::SIGHUP => Next::Worker,
+            // Falco opens its files anew for SIGUSR1; another worker does
+            Signal::SIGHUP | Signal::SIGUSR1 => Next::Worker,
             _ => return,
         };
         if next < self.next {
             return;
         }
-        if signal == Signal::SIGHUP
+        if next == Next::Worker
             && let Err(e) = (self.setup.check)()
         {
             return say(&format!("{e}\nthe collector goes on as before"));

@@ -1,7 +1,7 @@
 //! Calls that are told by their signature, names looked up.
 
 use super::hosts::Hosts;
-use super::process::Person;
+use super::process::{Descriptor, Person, Socket};
 use super::{Tagger, arguments, paths, sockets};
 use crate::event::{Identity, Value, text};
 use crate::ingest::message::SessionId;
@@ -56,7 +56,7 @@ pub(super) fn called(r: &Called, person: &mut Person, hosts: &Hosts) -> Option<T
             let accepts = matches!(r.call, Call::Accept | Call::Accept4);
             let fd = if accepts { Some(r.res.max(-1)) } else { fd };
             if let Some(fd) = fd
-                && !sockets::of_call(&mut fields, r, address, fd, hosts)
+                && !sockets::of_call(&mut fields, r, address, fd, (&*person, hosts))
             {
                 fields.push(("fd.num", fd.into()));
             }
@@ -66,7 +66,7 @@ pub(super) fn called(r: &Called, person: &mut Person, hosts: &Hosts) -> Option<T
         fields.push(("fd.name", text(name).into()));
     }
     if let (Ok(fd), true) = (i32::try_from(r.res), r.res >= 0 && gives_descriptor(r)) {
-        person.opened(fd, None);
+        person.opened(fd, given(r, address));
     }
     Some((signature.event, r.res, fields))
 }
@@ -102,11 +102,39 @@ fn duplicated(fields: &mut Fields, r: &Called, person: &mut Person) {
     let old = r.argument(if r.call == Call::Fcntl { "fd" } else { "oldfd" });
     if let (Some(Argument::Number(old)), Ok(new)) = (old, i32::try_from(r.res))
         && new >= 0
-        && let Some(path) = person.duplicated(old as i32, new)
+        && let Some(what) = person.duplicated(old as i32, new)
     {
-        fields.push(("fd.type", "directory".into()));
-        fields.push(("fd.typechar", "d".into()));
-        fields.push(("fd.name", path.into()));
+        let (kind, letter) = match &what {
+            Descriptor::Directory(_) => ("directory", "d"),
+            Descriptor::Memory(_) => ("memfd", "m"),
+            Descriptor::Socket(socket) => socket.kind,
+        };
+        fields.push(("fd.type", kind.into()));
+        fields.push(("fd.typechar", letter.into()));
+        match what {
+            Descriptor::Directory(name) | Descriptor::Memory(name) => fields.push(("fd.name", name.into())),
+            Descriptor::Socket(socket) => sockets::protocol(fields, Some(socket)),
+        }
+    }
+}
+
+/// What is to be remembered of the descriptor that a call has made.
+fn given(r: &Called, address: &[u8]) -> Option<Descriptor> {
+    match (r.call, r.argument("domain"), r.argument("type")) {
+        (Call::Socket, Some(Argument::Number(domain)), Some(Argument::Number(kind))) => {
+            Some(Descriptor::Socket(sockets::made(domain, kind)))
+        }
+        // only connections are accepted
+        (Call::Accept | Call::Accept4, ..) => {
+            let kind = super::address::parse(address).kind();
+            let protocol = matches!(kind.1, "4" | "6").then_some("tcp");
+            Some(Descriptor::Socket(Socket { kind, protocol }))
+        }
+        (Call::MemfdCreate, ..) => match r.argument("name") {
+            Some(Argument::Bytes(name)) => Some(Descriptor::Memory(text(name).into())),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -226,7 +254,7 @@ mod tests {
     fn paths_are_absolute_where_the_call_names_a_directory() {
         use Argument::{Bytes, Number};
         let mut p = person();
-        p.opened(5, Some("/etc"));
+        p.opened(5, Some(Descriptor::Directory("/etc".into())));
         let plain = tell(Call::Rename, 0, &[Bytes(b"a"), Bytes(b"../b")], &mut p);
         assert_eq!(get(&plain, "evt.arg.oldpath"), Some(&"a".into()));
         assert_eq!(get(&plain, "evt.arg.newpath"), Some(&"../b".into()));
@@ -247,7 +275,7 @@ mod tests {
     fn descriptors_are_followed() {
         use Argument::Number;
         let mut p = person();
-        p.opened(5, Some("/etc"));
+        p.opened(5, Some(Descriptor::Directory("/etc".into())));
         let dup = tell(Call::Dup2, 9, &[Number(5), Number(9)], &mut p);
         assert_eq!((get(&dup, "fd.num"), get(&dup, "fd.name")), (Some(&9.into()), Some(&"/etc".into())));
         assert_eq!(&*p.base(9), "/etc");

@@ -2,11 +2,11 @@
 
 use super::index::{Late, Wait};
 use super::pending::{Image, Pending, evt_type, image};
-use super::process::Person;
+use super::process::{Descriptor, Person};
 use super::sight::{Sight, sight};
 use super::{Draft, Tagger, paths};
 use crate::container::Container;
-use crate::event::{Source, Value, text};
+use crate::event::{Process, Source, Value, text};
 use crate::ingest::message::SessionId;
 use crate::loss::Counters;
 use crate::redact;
@@ -34,6 +34,7 @@ impl Tagger {
             evt_type: evt_type(exec.call),
             image: image(exec),
             vpid,
+            memory: memory(&caller, &resolved),
             caller,
             path,
             resolved,
@@ -227,17 +228,36 @@ impl Tagger {
 /// The program that an exec record speaks of.
 fn assumed(pending: &Pending) -> Person {
     let mut person = pending.caller.executed(&pending.resolved, &pending.argv);
+    if let Some(file) = &pending.memory {
+        Arc::make_mut(&mut person.process).exepath = file.clone();
+    }
     if pending.image != Image::Own {
         let child = match pending.image {
             Image::Child(vpid) => Some(vpid),
             _ => None,
         };
         let process = Arc::make_mut(&mut person.process);
-        (process.ppid, process.pname) = (process.pid, Some(pending.caller.process.name.clone()));
-        process.pcmdline = Some(pending.caller.process.cmdline.clone());
-        (process.pid, process.vpid) = (None, child);
+        (process.ppid, process.parent) = (process.pid, Some(Process::as_parent(&pending.caller.process)));
+        (process.pid, process.vpid, process.start_ns) = (None, child, pending.time_ns);
     }
     person
+}
+
+/// The file in memory that is executed by a descriptor of it, as the kernel names it.
+fn memory(caller: &Person, resolved: &str) -> Option<Arc<str>> {
+    if resolved.starts_with("/memfd:") {
+        return Some(resolved.into());
+    }
+    let (directory, fd) = resolved.rsplit_once('/')?;
+    let own = |pid: &str| pid == "self" || pid.parse().ok() == caller.process.vpid;
+    let of_process = || directory.strip_prefix("/proc/").and_then(|d| d.strip_suffix("/fd")).is_some_and(own);
+    if directory != "/dev/fd" && !of_process() {
+        return None;
+    }
+    match caller.descriptor(fd.parse().ok()?)? {
+        Descriptor::Memory(name) => Some(format!("/memfd:{name}").into()),
+        _ => None,
+    }
 }
 
 /// `evt.arg.*` of an exec.

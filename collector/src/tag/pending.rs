@@ -41,6 +41,8 @@ pub(super) struct Pending {
     /// The path as given, and made absolute.
     pub path: String,
     pub resolved: String,
+    /// The executable as the kernel will name it, where it is a file in memory.
+    pub memory: Option<Arc<str>>,
     pub argv: Vec<String>,
     pub target: Target,
     pub injection: u8,
@@ -165,6 +167,7 @@ pub(super) mod tests {
             caller: Person::new(Process { pid, vpid: Some(7), ..Default::default() }, Identity::Verified),
             path: "/bin/x".into(),
             resolved: "/bin/x".into(),
+            memory: None,
             argv: vec![],
             target: Target::Dynamic,
             injection: Injection::Kept as u8,

@@ -8,11 +8,40 @@ use crate::redact;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Directories that a process keeps open and that later paths may start from, and their paths' bytes: whoever writes
-/// records decides how many there are.
-const MAX_DIRECTORIES: usize = 64;
-/// See [`MAX_DIRECTORIES`].
-const MAX_DIRECTORY_BYTES: usize = 4096;
+/// Descriptors of a process that later calls may name, and their texts' bytes: whoever writes records decides how many
+/// there are.
+const MAX_DESCRIPTORS: usize = 64;
+/// See [`MAX_DESCRIPTORS`].
+const MAX_DESCRIPTOR_BYTES: usize = 4096;
+
+/// What a descriptor is, as far as later calls need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Descriptor {
+    /// A directory, that later paths may start from.
+    Directory(Arc<str>),
+    /// A socket.
+    Socket(Socket),
+    /// A file in memory, by its name.
+    Memory(Arc<str>),
+}
+
+/// What events say of a socket that they do not say of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Socket {
+    /// `fd.type` and its letter.
+    pub kind: (&'static str, &'static str),
+    /// `fd.l4proto`, where there is one.
+    pub protocol: Option<&'static str>,
+}
+
+impl Descriptor {
+    fn len(&self) -> usize {
+        match self {
+            Descriptor::Directory(text) | Descriptor::Memory(text) => text.len(),
+            Descriptor::Socket(_) => 0,
+        }
+    }
+}
 
 /// A process as the tag stage follows it.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +50,8 @@ pub(crate) struct Person {
     pub identity: Option<Identity>,
     /// Start time in clock ticks, where verified.
     pub start_ticks: Option<u64>,
-    /// Paths of descriptors that are directories, shared with forked children until one of them changes.
-    directories: Arc<HashMap<i32, Arc<str>>>,
+    /// What some descriptors are, shared with forked children until one of them changes.
+    descriptors: Arc<HashMap<i32, Descriptor>>,
     /// It makes system calls in a way that nobody sees (a ring of io_uring), and this has been told.
     pub has_io_uring: bool,
     /// Status that it gave when it asked to end.
@@ -38,25 +67,30 @@ impl Person {
         self.identity.unwrap_or(Identity::Claimed)
     }
 
-    /// A descriptor now is this directory, or something else.
-    pub fn opened(&mut self, fd: i32, directory: Option<&str>) {
-        let bytes = || self.directories.values().map(|path| path.len()).sum::<usize>();
-        match directory {
-            Some(path) if self.directories.len() < MAX_DIRECTORIES && bytes() + path.len() <= MAX_DIRECTORY_BYTES => {
-                Arc::make_mut(&mut self.directories).insert(fd, path.into());
+    /// A descriptor now is this, or something that nobody needs to know.
+    pub fn opened(&mut self, fd: i32, what: Option<Descriptor>) {
+        let bytes = || self.descriptors.values().map(Descriptor::len).sum::<usize>();
+        match what {
+            Some(d) if self.descriptors.len() < MAX_DESCRIPTORS && bytes() + d.len() <= MAX_DESCRIPTOR_BYTES => {
+                Arc::make_mut(&mut self.descriptors).insert(fd, d);
             }
-            _ if self.directories.contains_key(&fd) => {
-                Arc::make_mut(&mut self.directories).remove(&fd);
+            _ if self.descriptors.contains_key(&fd) => {
+                Arc::make_mut(&mut self.descriptors).remove(&fd);
             }
             _ => {}
         }
     }
 
-    /// A descriptor has got a second number. The directory that both are, if they are one.
-    pub fn duplicated(&mut self, old: i32, new: i32) -> Option<Arc<str>> {
-        let directory = self.directories.get(&old).cloned();
-        self.opened(new, directory.as_deref());
-        directory
+    /// What a descriptor is, if that is known.
+    pub fn descriptor(&self, fd: i32) -> Option<&Descriptor> {
+        self.descriptors.get(&fd)
+    }
+
+    /// A descriptor has got a second number. What both are, if that is known.
+    pub fn duplicated(&mut self, old: i32, new: i32) -> Option<Descriptor> {
+        let what = self.descriptors.get(&old).cloned();
+        self.opened(new, what.clone());
+        what
     }
 
     /// Where a path starts that is relative to `dirfd`; empty when nobody knows.
@@ -64,8 +98,10 @@ impl Person {
         if dirfd == libc::AT_FDCWD {
             return self.process.cwd.clone();
         }
-        if let Some(path) = self.directories.get(&dirfd) {
-            return path.clone();
+        match self.descriptors.get(&dirfd) {
+            Some(Descriptor::Directory(path)) => return path.clone(),
+            Some(Descriptor::Memory(name)) => return format!("/memfd:{name}").into(),
+            _ => {}
         }
         // Opened before us, or received from elsewhere: the kernel may still know. (A descriptor that has been
         // closed and used again since gives the newer path; so it is for every observer from outside.)
@@ -107,16 +143,17 @@ impl Person {
     /// A forked child of this process, known by its pid in the container only.
     pub fn child(&self, vpid: u32, pid: Option<u32>) -> Person {
         let mut process = Process::clone(&self.process);
-        process.pname = Some(process.name.clone());
-        process.pcmdline = Some(process.cmdline.clone());
+        process.parent = Some(Process::as_parent(&self.process));
         process.ppid = process.pid;
         process.vpid = Some(vpid);
         process.pid = pid;
+        // nobody tells when it was forked
+        process.start_ns = 0;
         Person {
             process: Arc::new(process),
             identity: Some(self.identity().min(Identity::Inherited)),
             start_ticks: None,
-            directories: self.directories.clone(),
+            descriptors: self.descriptors.clone(),
             has_io_uring: false,
             exit_status: None,
         }
@@ -140,11 +177,13 @@ impl Person {
         let parent = if own { before.ppid } else { before.pid };
         process.ppid = process.ppid.or(parent);
         process.tty = process.tty.or(before.tty);
-        if process.pname.is_none() {
-            let of_caller = (Some(before.name.clone()), Some(before.cmdline.clone()));
-            let told = if own { (before.pname.clone(), before.pcmdline.clone()) } else { of_caller };
-            (process.pname, process.pcmdline) = told;
+        if process.parent.is_none() {
+            process.parent = if own { before.parent.clone() } else { Some(Process::as_parent(before)) };
         }
+        if own && before.start_ns != 0 {
+            process.start_ns = before.start_ns;
+        }
+        process.loginuid = process.loginuid.or(before.loginuid);
         if process.ns.mnt.is_none() {
             process.ns = before.ns;
         }
@@ -153,7 +192,7 @@ impl Person {
 
     /// A forked process: its program is the one of `before`, as the ring that it wrote to so far knew it.
     pub fn forked_from(&mut self, before: &Person) {
-        self.directories.clone_from(&before.directories);
+        self.descriptors.clone_from(&before.descriptors);
         self.exit_status = before.exit_status;
         let (process, old) = (Arc::make_mut(&mut self.process), &before.process);
         (process.name, process.exepath) = (old.name.clone(), old.exepath.clone());
@@ -164,12 +203,12 @@ impl Person {
         process.tty = process.tty.or(old.tty);
         (process.exe, process.args) = (old.exe.clone(), old.args.clone());
         process.cmdline = command_line(&process.name, &process.args);
-        (process.pname, process.pcmdline) = (old.pname.clone(), old.pcmdline.clone());
+        (process.parent, process.loginuid) = (old.parent.clone(), process.loginuid.or(old.loginuid));
     }
 
     /// The process behind an open session has become known: what was learnt of it so far stays.
     pub fn learnt_from(&mut self, before: &Person) {
-        self.directories.clone_from(&before.directories);
+        self.descriptors.clone_from(&before.descriptors);
         self.has_io_uring = before.has_io_uring;
         self.exit_status = before.exit_status;
     }
@@ -198,6 +237,13 @@ pub(super) fn of_sender(sender: &Sender) -> Person {
         tty: facts.map(|f| f.stat.tty),
         uid: sender.uid,
         user: sender.user.clone(),
+        gid: Some(hello.egid),
+        vpgid: Some(hello.pgid),
+        sid: Some(hello.sid),
+        start_ns: sender.time_ns,
+        cap_effective: Some(hello.cap_effective),
+        cap_permitted: facts.and_then(|f| f.cap_permitted).or(Some(hello.cap_effective)),
+        loginuid: facts.and_then(|f| f.loginuid),
         ns: facts.map(|f| f.ns).unwrap_or_default(),
         ..Default::default()
     };
@@ -260,28 +306,28 @@ mod tests {
     fn directories_are_remembered_within_bounds_and_shared_with_children() {
         let mut parent = shell();
         for fd in 0..1000 {
-            parent.opened(fd, Some(&format!("/{}", "d".repeat(100))));
+            parent.opened(fd, Some(Descriptor::Directory(format!("/{}", "d".repeat(100)).into())));
         }
-        let bytes: usize = parent.directories.values().map(|p| p.len()).sum();
-        assert!(parent.directories.len() > 20 && bytes <= MAX_DIRECTORY_BYTES, "{bytes}");
+        let bytes: usize = parent.descriptors.values().map(Descriptor::len).sum();
+        assert!(parent.descriptors.len() > 20 && bytes <= MAX_DESCRIPTOR_BYTES, "{bytes}");
         let mut child = parent.child(8, None);
-        assert!(Arc::ptr_eq(&parent.directories, &child.directories));
+        assert!(Arc::ptr_eq(&parent.descriptors, &child.descriptors));
         child.opened(0, None);
-        assert!(parent.directories.contains_key(&0) && !child.directories.contains_key(&0));
+        assert!(parent.descriptors.contains_key(&0) && !child.descriptors.contains_key(&0));
         for fd in 0..1000 {
-            parent.opened(fd + 2000, Some("/d"));
+            parent.opened(fd + 2000, Some(Descriptor::Directory("/d".into())));
         }
-        assert!(parent.directories.len() <= MAX_DIRECTORIES);
+        assert!(parent.descriptors.len() <= MAX_DESCRIPTORS);
     }
 
     #[test]
     fn a_forked_child_is_inherited_and_knows_its_parent() {
         let mut parent = shell();
-        parent.opened(5, Some("/data"));
+        parent.opened(5, Some(Descriptor::Directory("/data".into())));
         let child = parent.child(8, None);
         assert_eq!(child.identity(), Identity::Inherited);
         assert_eq!((child.process.vpid, child.process.pid, child.process.ppid), (Some(8), None, Some(100)));
-        assert_eq!(child.process.pname.as_deref(), Some("sh"));
+        assert_eq!(child.process.pname(), Some("sh"));
         assert_eq!(&*child.base(5), "/data");
         assert_eq!(&*child.base(libc::AT_FDCWD), "/w/");
     }
@@ -313,7 +359,7 @@ mod tests {
         let mut p = shell();
         p.identity = Some(Identity::Claimed);
         for fd in 0..1000 {
-            p.opened(fd, Some("/d"));
+            p.opened(fd, Some(Descriptor::Directory("/d".into())));
         }
         assert_eq!((&*p.base(3), &*p.base(900)), ("/d", ""));
         p.opened(3, None);

@@ -67,6 +67,9 @@ impl Tagger {
             process.exepath = pending.resolved.as_str().into();
             process.cmdline = command_line(&process.name, &process.args);
         }
+        if let Some(file) = &pending.memory {
+            Arc::make_mut(&mut own.process).exepath = file.clone();
+        }
         if let Some(argv) = whole_arguments(hello, &pending.path, &pending.resolved, &pending.argv) {
             set_arguments(Arc::make_mut(&mut own.process), &argv);
         }

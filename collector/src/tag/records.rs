@@ -1,7 +1,7 @@
 //! Records become events.
 
 use super::hosts::Hosts;
-use super::process::Person;
+use super::process::{Descriptor, Person};
 use super::{Draft, Tagger, called, flags, paths, sockets};
 use crate::event::{Source, Text, Value, lossy, text};
 use crate::ingest::message::{Batch, Item, SessionId};
@@ -64,7 +64,7 @@ impl Tagger {
                 if sockets::connected(r.res) {
                     Counters::count(&counters.connections);
                 }
-                ("connect", i64::from(r.res), sockets::connect(r, hosts))
+                ("connect", i64::from(r.res), sockets::connect(r, &person, hosts))
             }
             Record::Fork(Fork { res, .. }) => ("clone", i64::from(*res), vec![]),
             Record::Chdir(r) => {
@@ -203,7 +203,7 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
     let descriptor = r.res < 0 || !keeps_none(r.call);
     if r.res >= 0 && descriptor {
-        person.opened(r.res, directory.then_some(&*name));
+        person.opened(r.res, directory.then(|| Descriptor::Directory(name.clone())));
     }
     let evt_type = libc.open_type(r.call);
     let mut fields: Fields = Vec::with_capacity(14);

@@ -5,7 +5,7 @@ use super::process::{self, Person};
 use super::programs::Start;
 use super::{Known, Tagger};
 use crate::container::Container;
-use crate::event::{Identity, Source};
+use crate::event::{Identity, Process, Source};
 use crate::ingest::hello::Hello;
 use crate::ingest::message::{Batch, Sender, Session, SessionId};
 use crate::ingest::{facts, ring::Ring};
@@ -203,15 +203,10 @@ impl Tagger {
         }
         match process.ppid.map(|p| (p, followed.known.get(&p))) {
             Some((_, Some(parent))) => {
-                process.pname = Some(parent.process.name.clone());
-                process.pcmdline = Some(parent.process.cmdline.clone());
+                process.parent = Some(Process::as_parent(&parent.process));
+                process.loginuid = process.loginuid.or(parent.process.loginuid);
             }
-            Some((pid, None)) if pid != 0 && process.pname.is_none() => {
-                if let Some((name, line)) = facts::outsider(pid) {
-                    process.pname = Some(name.into());
-                    process.pcmdline = Some(line.into());
-                }
-            }
+            Some((pid, None)) if pid != 0 && process.parent.is_none() => process.parent = facts::outsider(pid),
             _ => {}
         }
         own

@@ -2,6 +2,7 @@
 
 use super::address::{self, Address};
 use super::hosts::Hosts;
+use super::process::{Descriptor, Person, Socket};
 use crate::event::Value;
 use porthole_common::record::{Call, Called, Connect};
 use std::net::IpAddr;
@@ -24,19 +25,28 @@ pub(super) fn connected(res: i32) -> bool {
 }
 
 /// The fields of a connect.
-pub(super) fn connect(r: &Connect, hosts: &Hosts) -> Fields {
+pub(super) fn connect(r: &Connect, person: &Person, hosts: &Hosts) -> Fields {
     let remote = address::parse(r.addr);
     let mut fields: Fields = vec![("evt.arg.fd", i64::from(r.fd).into()), ("evt.arg.addr", remote.text().into())];
     fields.push(("fd.num", i64::from(r.fd).into()));
     kind(&mut fields, &remote);
     if connected(r.res) {
         ends(&mut fields, &address::parse(r.local), &remote, Peer::Server, hosts);
+        protocol(&mut fields, socket(person, r.fd.into()));
+        fields.push(("fd.connected", Value::Flag(r.res == 0)));
+        fields.push(("fd.is_server", Value::Flag(false)));
     }
     fields
 }
 
 /// Adds to a call that has an address what follows from it; `false` if the call is none of a socket with an address.
-pub(super) fn of_call(fields: &mut Fields, r: &Called, raw: &[u8], fd: i64, hosts: &Hosts) -> bool {
+pub(super) fn of_call(
+    fields: &mut Fields,
+    r: &Called,
+    raw: &[u8],
+    fd: i64,
+    (person, hosts): (&Person, &Hosts),
+) -> bool {
     let peer = match r.call {
         Call::Bind => None,
         Call::Accept | Call::Accept4 => Some(Peer::Client),
@@ -52,8 +62,18 @@ pub(super) fn of_call(fields: &mut Fields, r: &Called, raw: &[u8], fd: i64, host
     kind(fields, &address);
     match peer {
         _ if r.res < 0 => {}
-        Some(peer) => ends(fields, &Address::None, &address, peer, hosts),
-        None => bound(fields, &address),
+        Some(peer) => {
+            ends(fields, &Address::None, &address, peer, hosts);
+            let accepted = peer == Peer::Client;
+            let tcp = Socket { kind: address.kind(), protocol: matches!(address, Address::Ip(..)).then_some("tcp") };
+            protocol(fields, if accepted { Some(tcp) } else { socket(person, fd) });
+            fields.push(("fd.connected", Value::Flag(accepted)));
+            fields.push(("fd.is_server", Value::Flag(accepted)));
+        }
+        None => {
+            bound(fields, &address);
+            protocol(fields, socket(person, fd));
+        }
     }
     true
 }
@@ -73,6 +93,31 @@ pub(super) fn family(domain: i64) -> (&'static str, &'static str) {
         libc::AF_NETLINK => ("netlink", "n"),
         _ => ("other", "o"),
     }
+}
+
+/// What is to be remembered of a new socket of this family and type.
+pub(super) fn made(domain: i64, kind: i64) -> Socket {
+    let ip = matches!(domain as i32, libc::AF_INET | libc::AF_INET6);
+    // the type's number shares its argument with flags
+    let protocol = match kind as i32 & 0xf {
+        libc::SOCK_STREAM if ip => Some("tcp"),
+        libc::SOCK_DGRAM if ip => Some("udp"),
+        libc::SOCK_RAW => Some("raw"),
+        _ => None,
+    };
+    Socket { kind: family(domain), protocol }
+}
+
+fn socket(person: &Person, fd: i64) -> Option<Socket> {
+    match person.descriptor(i32::try_from(fd).ok()?)? {
+        Descriptor::Socket(socket) => Some(*socket),
+        _ => None,
+    }
+}
+
+/// Adds the protocol of a socket, where it is known.
+pub(super) fn protocol(fields: &mut Fields, socket: Option<Socket>) {
+    fields.extend(socket.and_then(|s| s.protocol).map(|p| ("fd.l4proto", p.into())));
 }
 
 /// A socket that only has an end of its own: it waits for whoever comes.
@@ -98,6 +143,7 @@ fn ends(fields: &mut Fields, local: &Address, remote: &Address, peer: Peer, host
     let (from, to) = if peer == Peer::Server { (local, remote) } else { (remote, local) };
     fields.push(("fd.name", format!("{}->{}", from.text(), to.text()).into()));
     fields.push(("fd.sockfamily", "ip".into()));
+    fields.push(("fd.name_changed", Value::Flag(true)));
     let name = hosts.name(ip);
     end(fields, ["fd.rip", "fd.rport", "fd.rip.name"], ip, port, name);
     match peer {
@@ -141,7 +187,8 @@ mod tests {
     #[test]
     fn an_address_shows_only_after_a_connection() {
         let addr = raw(1, 80);
-        let made = |res| connect(&Connect { res, fd: 3, addr: &addr, local: &[] }, &Hosts::default());
+        let made =
+            |res| connect(&Connect { res, fd: 3, addr: &addr, local: &[] }, &Person::default(), &Hosts::default());
         for res in [0, -libc::EINPROGRESS] {
             assert_eq!(get(&made(res), "fd.name"), Some(&"->10.0.0.1:80".into()));
             assert_eq!(get(&made(res), "fd.rport"), Some(&80.into()));
@@ -156,7 +203,7 @@ mod tests {
         let (addr, local) = (raw(1, 80), raw(2, 99));
         let mut hosts = Hosts::default();
         hosts.learn("web.example", [IpAddr::from([10, 0, 0, 1])].into_iter());
-        let fields = connect(&Connect { res: 0, fd: 3, addr: &addr, local: &local }, &hosts);
+        let fields = connect(&Connect { res: 0, fd: 3, addr: &addr, local: &local }, &Person::default(), &hosts);
         for (name, value) in [
             ("fd.name", "10.0.0.2:99->10.0.0.1:80"),
             ("fd.sip", "10.0.0.1"),
@@ -176,7 +223,7 @@ mod tests {
         let of = |call, res| {
             let mut fields = vec![];
             let r = Called { call, res, arguments: [Argument::Skipped; ARGUMENTS] };
-            assert!(of_call(&mut fields, &r, &addr, 3, &Hosts::default()));
+            assert!(of_call(&mut fields, &r, &addr, 3, (&Person::default(), &Hosts::default())));
             ["fd.name", "fd.rip", "fd.sip", "fd.cip", "fd.lip"].map(|name| match get(&fields, name) {
                 Some(Value::Text(t)) => t.to_string(),
                 _ => String::new(),

@@ -8,10 +8,12 @@ mod target;
 
 use super::signals::Signals;
 use super::{complain, printer, summary};
+use crate::detect::outputs::Target;
+use crate::detect::{self, Detector};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::Hub;
-use crate::pipeline::{self, Options, Sink, Without};
+use crate::pipeline::{self, Options, Publish, Sink, Without};
 use child::Prepared;
 use job::Ended;
 use place::Place;
@@ -35,6 +37,7 @@ Examples:
   porthole run -- ls /tmp                          events as lines on standard error, then a summary
   porthole run --events e.jsonl -- make -j4        events into a file, only the summary on standard error
   porthole run --events e.jsonl --quiet -- ./test  standard error, too, is the command's alone
+  porthole run -r falco_rules.yaml -- make         only what the rules find, on standard error
   porthole run --format json -- true 2>&1 >/dev/null | grep '^{' | jq .
 
 Exit status: the command's own; 127 if it is not found, 126 if it cannot be executed, 1 if porthole failed, 2 for \
@@ -43,6 +46,13 @@ pub struct Args {
     /// Write all events to FILE instead of standard error; what the file held before is gone
     #[arg(long, value_name = "FILE", value_parser = crate::cli::event_file)]
     events: Option<PathBuf>,
+    /// Judge events by the rules in FILE, or in all rules files of a directory; may be given several times. Alerts go to
+    /// standard error, and events only where --events or --format says so
+    #[arg(short, long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// Append alerts to FILE instead of standard error
+    #[arg(long, value_name = "FILE", value_parser = crate::cli::event_file, requires = "rules")]
+    alerts: Option<PathBuf>,
     /// Form of the events [default: json in a file, compact on standard error]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -110,10 +120,12 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
     }
     let mut place = Place::make(state_dir.as_deref(), &agent, &args.command, depth)?;
     let output = Output::start(&args)?;
+    let detector = detector(&args, output.hub.clone())?;
+    let publish = detector.clone().map_or(output.hub.clone() as Arc<dyn Publish>, |d| d);
     let pipeline = pipeline::start(Options {
         state_dir: place.state_dir().to_owned(),
         sinks: output.sinks.clone(),
-        hub: Some(output.hub.clone()),
+        hub: Some(publish),
         without: Without::from_env(),
     })?;
     place.wait_for_socket();
@@ -127,12 +139,14 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
         Err(refused) => {
             pipeline.stop();
             output.finish();
+            detector.iter().for_each(|d| d.stop());
             return Err(refused);
         }
     };
     let survivors = place.survivors();
     let (status, containers) = pipeline.stop_and_list();
     output.finish();
+    detector.iter().for_each(|d| d.stop());
     if !args.quiet {
         complain(&summary::of_run(&status, &containers.into_iter().next().unwrap_or_default()));
         place.say_who_stays(survivors);
@@ -141,6 +155,22 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
         place.leave();
     }
     Ok(ended?)
+}
+
+/// What judges the events, where there are rules.
+fn detector(args: &Args, hub: Arc<Hub>) -> Result<Option<Arc<Detector>>, Error> {
+    if args.rules.is_empty() {
+        return Ok(None);
+    }
+    let target = match &args.alerts {
+        Some(path) => Target::File { path: path.clone(), keep_open: true },
+        None => Target::Stderr,
+    };
+    let detector = Detector::start(&detect::Plan::of(args.rules.clone(), target), Some(hub))?;
+    if !args.quiet {
+        detector.notices().iter().for_each(|notice| complain(notice));
+    }
+    Ok(Some(Arc::new(detector)))
 }
 
 /// Where the events of a run go.
@@ -164,7 +194,7 @@ impl Output {
             (Some(path), Format::Compact) => {
                 (vec![], Some(printer::start(&hub, format, Paint::OFF, create(path)?, failed)?))
             }
-            (None, _) if args.quiet => (vec![], None),
+            (None, _) if args.quiet || (!args.rules.is_empty() && args.format.is_none()) => (vec![], None),
             (None, _) => {
                 let paint = Paint::for_stream(&io::stderr());
                 (vec![], Some(printer::start(&hub, format, paint, io::stderr(), failed)?))

@@ -1,0 +1,135 @@
+//! Rules: each tagged event is judged, and what fits a rule becomes an alert.
+//!
+//! [`Detector`] stands between the pipeline and the hub: it sees every event once, after the outputs of events have it.
+//! Judging does no I/O and asks nobody; alerts go to [`outputs`], each with a queue of its own.
+
+mod alert;
+pub mod config;
+pub mod fields;
+mod files;
+pub mod outputs;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::loss::lock;
+use crate::pipeline::Publish;
+use crate::status::OutputStatus;
+use alert::Style;
+pub use config::Plan;
+use fields::{Memo, Subject};
+use outputs::Outputs;
+use porthole_rules::program::Scratch;
+use rules::Rules;
+use std::sync::{Arc, Mutex};
+
+/// Judges events.
+pub struct Detector {
+    judge: Mutex<Judge>,
+    style: Style,
+    outputs: Outputs,
+    next: Option<Arc<dyn Publish>>,
+}
+
+/// The rules, and what judging needs from one event to the next.
+struct Judge {
+    rules: Rules,
+    memo: Memo,
+    scratch: Scratch,
+    kinds: Kinds,
+}
+
+impl Judge {
+    fn new(rules: Rules) -> Judge {
+        let memo = Memo::new(&rules.fields);
+        Judge { rules, memo, scratch: Scratch::default(), kinds: Kinds::default() }
+    }
+}
+
+/// Numbers of event types, by the place in memory of their names: those are constants of this program.
+#[derive(Default)]
+struct Kinds(Vec<((usize, usize), Option<usize>)>);
+
+impl Kinds {
+    fn of(&mut self, name: &'static str, rules: &Rules) -> Option<usize> {
+        let place = (name.as_ptr() as usize, name.len());
+        if let Some((_, kind)) = self.0.iter().find(|(known, _)| *known == place) {
+            return *kind;
+        }
+        let kind = rules.fields.vocabulary.event(name);
+        self.0.push((place, kind));
+        kind
+    }
+}
+
+/// Loads a plan's rules and forgets them.
+///
+/// # Errors
+/// Why they are not taken.
+pub fn check(plan: &Plan) -> Result<(), Error> {
+    Rules::load(plan).map(drop)
+}
+
+impl Detector {
+    /// Loads the rules and opens the outputs. Events go on to `next`.
+    ///
+    /// # Errors
+    /// When a rules file is not taken, or an output cannot be opened.
+    pub fn start(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
+        let rules = Rules::load(plan)?;
+        let outputs = Outputs::open(&plan.outputs)?;
+        let style = plan.style.clone();
+        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, next })
+    }
+
+    /// What is to be said about the rules: problems that are no errors, fields that nobody supplies.
+    pub fn notices(&self) -> Vec<String> {
+        lock(&self.judge).rules.notices.clone()
+    }
+
+    /// How many rules are judged.
+    pub fn enabled(&self) -> usize {
+        lock(&self.judge).rules.set.rules().iter().filter(|r| r.enabled).count()
+    }
+
+    /// Loads the rules again. Those that are judged stay, if a file is not taken.
+    ///
+    /// # Errors
+    /// When a rules file is not taken.
+    pub fn reload(&self, plan: &Plan) -> Result<(), Error> {
+        let judge = Judge::new(Rules::load(plan)?);
+        *lock(&self.judge) = judge;
+        Ok(())
+    }
+
+    /// What the outputs have written and lost.
+    pub fn status(&self) -> Vec<OutputStatus> {
+        self.outputs.status()
+    }
+
+    /// Lets the outputs write what they have, and ends them.
+    pub fn stop(&self) {
+        self.outputs.stop();
+    }
+
+    fn look(&self, event: &Event) {
+        let Judge { rules, memo, scratch, kinds } = &mut *lock(&self.judge);
+        let kind = kinds.of(event.evt_type, rules);
+        let subject = Subject::new(event, &rules.fields, memo);
+        rules.set.judge(kind, &subject, scratch, |rule| {
+            self.outputs.send(|| self.style.line(rules.alert(rule, event, &subject)));
+            rules.all
+        });
+    }
+}
+
+impl Publish for Detector {
+    fn publish(&self, event: &Arc<Event>) {
+        self.look(event);
+        if let Some(next) = &self.next {
+            next.publish(event);
+        }
+    }
+}
