@@ -1,13 +1,14 @@
 //! A collector with a state directory of its own.
 
 use crate::binaries;
-use crate::events::Events;
+use crate::events::{Events, Growing};
 use crate::program::{self, Running};
 use crate::scratch::Scratch;
 use crate::wait;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// A running `porthole collector`.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Collector {
     // stopped before its directory goes
     running: Option<Running>,
     scratch: Scratch,
+    events: Mutex<Growing>,
 }
 
 impl Collector {
@@ -27,7 +29,7 @@ impl Collector {
 
     /// One that is not started yet: its state directory alone.
     pub fn stopped() -> Collector {
-        Collector { running: None, scratch: Scratch::new() }
+        Collector { running: None, scratch: Scratch::new(), events: Mutex::default() }
     }
 
     /// The state directory.
@@ -47,7 +49,8 @@ impl Collector {
 
     /// Events written so far.
     pub fn events(&self) -> Events {
-        Events::so_far(&self.events_file())
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.so_far(&self.events_file()).clone()
     }
 
     /// Waits until the events fulfil a condition; returns them all.
@@ -62,8 +65,9 @@ impl Collector {
                 return events;
             }
             assert!(
-                started.elapsed().as_secs() < 20,
-                "{what}: not within 20 s. Status: {}\nEvents ({}):\n{events}\nLog:\n{}",
+                started.elapsed() < program::LIMIT,
+                "{what}: not within {:?}. Status: {}\nEvents ({}):\n{events}\nLog:\n{}",
+                program::LIMIT,
                 self.try_status(),
                 events.len(),
                 self.log()

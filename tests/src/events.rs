@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
-/// One event.
+/// One event; copies share it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event(pub Value);
+pub struct Event(pub Arc<Value>);
 
 impl Event {
     /// Text of a field; empty when the event has none.
@@ -40,6 +43,36 @@ pub const OPENS: [&str; 4] = ["open", "openat", "openat2", "creat"];
 /// System calls that an exec is.
 pub const EXECS: [&str; 2] = ["execve", "execveat"];
 
+/// A file that is still written: read on from where it was read before, because whoever waits for something looks often.
+#[derive(Debug, Default)]
+pub struct Growing {
+    read: u64,
+    events: Events,
+}
+
+impl Growing {
+    /// What is complete by now: a last line without its end is left for later; a file that is not there yet is empty.
+    ///
+    /// # Panics
+    /// If a line is no JSON object.
+    pub fn so_far(&mut self, path: &Path) -> &Events {
+        let mut text = vec![];
+        if let Ok(mut file) = File::open(path) {
+            if file.metadata().is_ok_and(|m| m.len() < self.read) {
+                // another file
+                *self = Growing::default();
+            }
+            let read = file.seek(SeekFrom::Start(self.read)).and_then(|_| file.read_to_end(&mut text));
+            read.unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
+        }
+        text.truncate(text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1));
+        self.read += text.len() as u64;
+        let name = format!("{} ({} bytes)", path.display(), self.read);
+        self.events.0.extend(Events::parse(&String::from_utf8_lossy(&text), &name).0);
+        &self.events
+    }
+}
+
 /// All events of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Events(pub Vec<Event>);
@@ -54,11 +87,9 @@ impl Events {
         Events::parse(&text, &path.display().to_string())
     }
 
-    /// What is complete by now: a last line without its end is left for later; a file that is not there yet is empty.
+    /// [`Growing::so_far`], once.
     pub fn so_far(path: &Path) -> Events {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        Events::parse(whole, &path.display().to_string())
+        Growing::default().so_far(path).clone()
     }
 
     fn parse(text: &str, name: &str) -> Events {
@@ -66,7 +97,7 @@ impl Events {
             let value: Value =
                 serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}:{}: not JSON: {e}: {line:?}", n + 1));
             assert!(value.is_object(), "{name}:{}: no object: {line:?}", n + 1);
-            Event(value)
+            Event(Arc::new(value))
         };
         Events(text.lines().enumerate().map(line).collect())
     }

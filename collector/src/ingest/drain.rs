@@ -24,8 +24,8 @@ const QUIET_IDLE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Looks at a ring before it is closed, whatever comes: more than the largest ring needs.
 const LAST_READS: u32 = 16;
-/// How often an idle ring is asked whether anyone can still write to it.
-const WRITERS_AGAIN: Duration = Duration::from_secs(5);
+/// How often an idle ring is asked whether anyone can still write to it, and whether it has been cut.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Records (and gaps) that one look takes. More than most rings hold.
 const BATCH: usize = 2048;
@@ -182,14 +182,18 @@ impl Ingest {
     fn look(&mut self, id: SessionId, now: Instant) -> Look {
         let read = self.read(id, now, false);
         let Some(open) = self.sessions.get_mut(&id) else { return Look::Nothing };
-        let shared_by_all = open.ring.name == OVERFLOW_RING;
-        let ask = open.maybe_over || now.duration_since(open.asked_at) > WRITERS_AGAIN;
-        if read || shared_by_all || !ask {
+        let ask = open.maybe_over || now.duration_since(open.asked_at) > ASK_AGAIN;
+        if read || !ask {
             return if read { Look::Something } else { Look::Nothing };
         }
         open.asked_at = now;
         open.maybe_over = false;
-        if open.ring.has_writers() {
+        let whole = open.ring.is_whole();
+        let over = open.ring.name != OVERFLOW_RING && !open.ring.has_writers();
+        if !whole {
+            self.ring_tampered(id, "ring_cut");
+        }
+        if !over {
             return Look::Nothing;
         }
         // Nobody can finish an unfinished record any more: read to the end, whatever it takes.
@@ -201,8 +205,11 @@ impl Ingest {
     fn read_to_the_end(&mut self, id: SessionId, now: Instant) {
         for _ in 0..LAST_READS {
             if !self.read(id, now, true) {
-                return;
+                break;
             }
+        }
+        if self.sessions.get(&id).is_some_and(|open| !open.ring.is_whole()) {
+            self.ring_tampered(id, "ring_cut");
         }
     }
 
@@ -223,7 +230,7 @@ impl Ingest {
         let data = &mut self.scratch[..open.ring.data_len as usize];
         let mut batch = Batch { session: id, items: vec![], bytes: vec![], until: before, cut: false, share: None };
         let mut effort = effort(open.ring.data_len);
-        let (mut tampered, mut cut) = (false, false);
+        let (mut tampered, mut cut) = (false, None);
         if !open.ring.copy(open.reader, head, data) {
             tampered = true;
             let sequence = open.reader.sequence;
@@ -249,7 +256,12 @@ impl Ingest {
                     let payload = start..batch.bytes.len();
                     batch.items.push(Item::Record { sequence: raw.sequence, pid: raw.pid, time_ns, payload });
                 }
-                Found::Dropped(count) => batch.items.push(Item::Lost { sequence, count, reason: Reason::RingFull }),
+                Found::Dropped(count) => {
+                    // Writers find no room either where the file has ended before its time.
+                    let cut = *cut.get_or_insert_with(|| !open.ring.is_whole());
+                    let reason = if cut { Reason::Tampered } else { Reason::RingFull };
+                    batch.items.push(Item::Lost { sequence, count, reason });
+                }
                 Found::Pending => {
                     let since = *open.unfinished_since.get_or_insert(now);
                     if !last && now.duration_since(since) < PATIENCE {
@@ -257,7 +269,7 @@ impl Ingest {
                     }
                     open.unfinished_since = None;
                     let count = open.reader.skip_within(data, head, &mut effort);
-                    cut |= !open.ring.is_whole();
+                    let cut = *cut.get_or_insert_with(|| !open.ring.is_whole());
                     let reason = if cut { Reason::Tampered } else { Reason::WriterDied };
                     batch.items.push(Item::Lost { sequence, count, reason });
                 }
@@ -283,7 +295,7 @@ impl Ingest {
         if tampered {
             self.ring_tampered(id, "ring_head");
         }
-        if cut {
+        if cut == Some(true) {
             self.ring_tampered(id, "ring_cut");
         }
         self.send(Message::Records(batch));
@@ -335,8 +347,12 @@ impl Ingest {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACTIVE, Duration, IDLE, Instant, MANY, QUIET, QUIET_IDLE};
+    use super::{ACTIVE, ASK_AGAIN, Duration, IDLE, Instant, MANY, QUIET, QUIET_IDLE};
+    use crate::ingest::message::{Item, Message};
     use crate::ingest::stage::Stage;
+    use crate::loss::Reason;
+    use porthole_common::ring::{HEAD_OFFSET, Head};
+    use std::os::unix::fs::FileExt;
 
     #[test]
     fn quiet_rings_are_looked_at_less_often_where_there_are_many() {
@@ -350,5 +366,52 @@ mod tests {
         assert_eq!(settled(MANY + 1, QUIET + Duration::from_secs(1)), QUIET_IDLE);
         assert_eq!(settled(MANY, 2 * QUIET), IDLE, "few rings");
         assert_eq!(open.pause(true, MANY + 1, start + 2 * QUIET), ACTIVE);
+    }
+
+    /// What is told of a ring that is cut to `len` bytes, has this head, and is looked at `after`.
+    fn cut(len: u64, head: Option<Head>, after: Duration) -> Vec<Message> {
+        let mut stage = Stage::new("cut");
+        let container = stage.register();
+        let now = Instant::now();
+        let id = stage.open(container, "r", now);
+        let path = stage.ingest.registered(container).unwrap().container.dir.rings().join("r");
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(len).unwrap();
+        if let Some(head) = head {
+            file.write_all_at(&head.pack().to_le_bytes(), HEAD_OFFSET as u64).unwrap();
+        }
+        stage.ingest.drain(id, now + after);
+        stage.messages.try_iter().collect()
+    }
+
+    #[test]
+    fn a_cut_ring_is_told_whatever_its_writers_do() {
+        let told =
+            |messages: &[Message]| messages.iter().any(|m| matches!(m, Message::Tampered { what: "ring_cut", .. }));
+        assert!(told(&cut(0, None, Duration::ZERO)));
+        assert!(!told(&cut(2100, None, Duration::ZERO)), "nobody has looked yet");
+        assert!(told(&cut(2100, None, ASK_AGAIN * 2)), "nothing is written any more");
+        // they find no room behind the file's end
+        let full = cut(2100, Some(Head { sequence: 3, position: 0 }), Duration::ZERO);
+        let lost = |m: &Message| {
+            matches!(m, Message::Records(batch) if matches!(batch.items[..],
+            [Item::Lost { sequence: 0, count: 3, reason: Reason::Tampered }]))
+        };
+        assert!(told(&full) && full.iter().any(lost));
+    }
+
+    #[test]
+    fn a_cut_ring_is_told_when_it_is_closed() {
+        let mut stage = Stage::new("cut-closed");
+        let container = stage.register();
+        let now = Instant::now();
+        let id = stage.open(container, "r", now);
+        let path = stage.ingest.registered(container).unwrap().container.dir.rings().join("r");
+        std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(2100).unwrap();
+        stage.ingest.close_rings(container, true);
+        let messages: Vec<Message> = stage.messages.try_iter().collect();
+        let told = messages.iter().position(|m| matches!(m, Message::Tampered { what: "ring_cut", .. }));
+        let over = messages.iter().position(|m| matches!(m, Message::Over(session) if *session == id));
+        assert!(told.is_some() && told < over, "told at {told:?}, over at {over:?}");
     }
 }
