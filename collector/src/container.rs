@@ -1,10 +1,12 @@
 //! A registered container, as all stages share it.
 
-use crate::event::{ContainerInfo, Mount};
+use crate::event::{ContainerInfo, Labels, Mount, Probes, short};
 use crate::loss::Counters;
 use crate::status::ContainerView;
+use porthole_identity::image::Image;
 use porthole_registration::container::{Container as Registration, Engine, Injection};
 use porthole_registration::layout::ContainerDir;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -105,9 +107,8 @@ impl Container {
     }
 }
 
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
-}
+/// Longest value of a label.
+const LABEL_MAX: usize = 100;
 
 fn info(r: &Registration, key: &str) -> ContainerInfo {
     let host = r.engine == Engine::Host;
@@ -116,94 +117,94 @@ fn info(r: &Registration, key: &str) -> ContainerInfo {
         (true, true) => "host",
         _ => &r.name,
     };
-    let pod = r.pod.clone().unwrap_or_default();
-    let image = Image::parse(&r.image);
+    let (known, pod) = (&r.engines, r.pod.clone().unwrap_or_default());
+    // The image's parts are those of the name that the engine has for it, where it was asked for by less.
+    let (asked, named) = (Image::parse(&r.image), Image::parse(&known.image_name));
+    let (repository, tag) =
+        if known.image_name.is_empty() { (asked.repository, asked.tag) } else { (named.repository, named.tag) };
+    let digest = [&*known.image_digest, asked.digest, named.digest].into_iter().find(|d| !d.is_empty());
+    let mounts: Vec<Mount> = match &known.mounts {
+        Some(all) => all.iter().map(mount).collect(),
+        None => r.mounts.iter().map(|m| mount(&porthole_identity::bind(m))).collect(),
+    };
+    let texts: Vec<&str> = mounts.iter().map(|m| m.text.as_str()).collect();
     ContainerInfo {
         id: if host { "host" } else { short(id) }.into(),
         full_id: if host { "host" } else { id }.into(),
         name: name.into(),
         image: r.image.as_str().into(),
-        image_repository: image.repository.into(),
-        image_tag: image.tag.into(),
-        image_digest: image.digest.into(),
+        image_id: known.image_id.as_str().into(),
+        image_repository: repository.into(),
+        image_tag: tag.into(),
+        image_digest: digest.unwrap_or_default().into(),
         engine: engine_name(r.engine).into(),
         privileged: r.privileged,
+        user: known.user.as_str().into(),
+        ip: known.ip.as_str().into(),
+        cni: known.cni.as_str().into(),
+        labels: Labels::new(&labels(r), LABEL_MAX),
+        mounts_text: texts.join(",").into(),
+        mounts,
+        ports: known.ports.clone(),
+        sandbox: known.sandbox,
+        shared: SHARED.into_iter().filter(|kind| !r.namespaces.iter().any(|n| n.r#type == *kind)).collect(),
+        pod_labels: Labels::new(&pod.labels, LABEL_MAX),
         pod_name: pod.name.into(),
         pod_namespace: pod.namespace.into(),
         pod_uid: pod.uid.into(),
         pod_sandbox_id: pod.sandbox_id.into(),
+        pod_ip: pod.ip.into(),
+        pod_cni: pod.cni.into(),
+        probes: Probes {
+            health: known.healthcheck.clone(),
+            liveness: known.liveness_probe.clone(),
+            readiness: known.readiness_probe.clone(),
+        },
         created_ns: r.created_ns,
-        mounts: r.mounts.iter().filter_map(mount).collect(),
-        shared: SHARED.into_iter().filter(|kind| !r.namespaces.iter().any(|n| n.r#type == *kind)).collect(),
+        ..ContainerInfo::default()
     }
 }
 
 /// Kinds of namespaces that a container may share with the host.
 const SHARED: [&str; 3] = ["pid", "network", "ipc"];
 
-/// A mount that the container's user has asked for: a directory or file of the host.
-fn mount(m: &porthole_registration::container::Mount) -> Option<Mount> {
-    let option = |names: &[&str]| m.options.iter().find(|o| names.contains(&o.as_str()));
-    if m.r#type != "bind" && option(&["bind", "rbind"]).is_none() {
-        return None;
+/// Its labels. Those of a pod are there by the names that Kubernetes' docker of old gave them.
+fn labels(r: &Registration) -> BTreeMap<String, String> {
+    let mut all = r.engines.labels.clone();
+    for pod in r.pod.iter() {
+        let own = [
+            ("sandbox.id", &pod.sandbox_id),
+            ("pod.uid", &pod.uid),
+            ("pod.name", &pod.name),
+            ("pod.namespace", &pod.namespace),
+        ];
+        for (name, value) in own.into_iter().filter(|(_, value)| !value.is_empty()) {
+            all.entry(format!("io.kubernetes.{name}")).or_insert_with(|| value.clone());
+        }
     }
-    let read_only = option(&["ro"]).is_some();
-    let propagation = option(&["shared", "rshared", "slave", "rslave", "private", "rprivate"]);
-    Some(Mount {
-        source: m.source.clone(),
-        destination: m.destination.clone(),
-        mode: if read_only { "ro" } else { "" }.into(),
-        writable: !read_only,
-        propagation: propagation.cloned().unwrap_or_default(),
-    })
+    all
 }
 
+fn mount(b: &porthole_registration::container::Bind) -> Mount {
+    Mount::new(&b.source, &b.destination, &b.mode, b.rw, &b.propagation)
+}
+
+/// `container.type`: Falco's names, and for what has none there, our own.
 fn engine_name(engine: Engine) -> &'static str {
     match engine {
         Engine::Docker => "docker",
         Engine::BuildKit => "buildkit",
-        Engine::Containerd => "containerd",
-        Engine::Cri => "cri",
+        Engine::Containerd | Engine::Cri => "containerd",
+        Engine::CriO => "cri-o",
         Engine::Podman => "podman",
         Engine::Host => "host",
         Engine::Runc => "runc",
     }
 }
 
-/// Parts of an image reference: `repository[:tag][@digest]`; a colon before the last slash belongs to a port.
-struct Image<'a> {
-    repository: &'a str,
-    tag: &'a str,
-    digest: &'a str,
-}
-
-impl Image<'_> {
-    fn parse(image: &str) -> Image<'_> {
-        let (name, digest) = image.split_once('@').unwrap_or((image, ""));
-        match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => Image { repository, tag, digest },
-            _ => Image { repository: name, tag: "", digest },
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn image_references_come_apart() {
-        for (image, want) in [
-            ("busybox", ("busybox", "", "")),
-            ("busybox:1.36", ("busybox", "1.36", "")),
-            ("localhost:5000/a/b", ("localhost:5000/a/b", "", "")),
-            ("localhost:5000/a/b:v1@sha256:00ff", ("localhost:5000/a/b", "v1", "sha256:00ff")),
-            ("", ("", "", "")),
-        ] {
-            let i = Image::parse(image);
-            assert_eq!((i.repository, i.tag, i.digest), want);
-        }
-    }
 
     #[test]
     fn a_host_session_is_named_host() {

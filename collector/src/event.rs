@@ -2,9 +2,12 @@
 //!
 //! Fields have Falco's names everywhere (JSON, filters, rules); [`Event::each`] yields them in one fixed order.
 
+mod container;
 mod process;
 
 use crate::json;
+pub(crate) use container::short;
+pub use container::{ContainerInfo, Labels, Mount, Part, Probes};
 pub use process::{ANCESTORS, Process};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -183,49 +186,6 @@ pub struct Namespaces {
     pub time: Option<u64>,
 }
 
-/// What events say of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct ContainerInfo {
-    /// First 12 characters of the id; `host` outside any container.
-    pub id: Arc<str>,
-    pub full_id: Arc<str>,
-    pub name: Arc<str>,
-    pub image: Arc<str>,
-    pub image_repository: Arc<str>,
-    pub image_tag: Arc<str>,
-    pub image_digest: Arc<str>,
-    pub engine: Arc<str>,
-    pub privileged: bool,
-    pub pod_name: Arc<str>,
-    pub pod_namespace: Arc<str>,
-    pub pod_uid: Arc<str>,
-    pub pod_sandbox_id: Arc<str>,
-    /// When it was made, nanoseconds since the epoch.
-    pub created_ns: u64,
-    pub mounts: Vec<Mount>,
-    /// Kinds of namespaces that are the host's.
-    pub shared: Vec<&'static str>,
-}
-
-impl ContainerInfo {
-    /// Whether it has no namespace of its own of this kind.
-    pub fn shares(&self, namespace: &str) -> bool {
-        self.shared.contains(&namespace)
-    }
-}
-
-/// A mount of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Mount {
-    pub source: String,
-    pub destination: String,
-    pub mode: String,
-    pub writable: bool,
-    pub propagation: String,
-}
-
 /// One event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -256,7 +216,7 @@ pub struct Event {
 impl Event {
     /// Calls `f` with every field that has a value, in the order of the JSON output.
     pub fn each<'a>(&'a self, f: &mut dyn FnMut(&'static str, ValueRef<'a>)) {
-        use ValueRef::{Flag, Number, Text};
+        use ValueRef::{Number, Text};
         f("evt.num", Number(self.num as i64));
         f("evt.type", Text(self.evt_type));
         if let Some(res) = self.rawres {
@@ -269,22 +229,7 @@ impl Event {
         if let Some(p) = &self.process {
             p.each(f);
         }
-        let c = &self.container;
-        text_field(f, "container.id", &c.id);
-        text_field(f, "container.full_id", &c.full_id);
-        text_field(f, "container.name", &c.name);
-        text_field(f, "container.type", &c.engine);
-        text_field(f, "container.image", &c.image);
-        text_field(f, "container.image.repository", &c.image_repository);
-        text_field(f, "container.image.tag", &c.image_tag);
-        text_field(f, "container.image.digest", &c.image_digest);
-        if &*c.id != "host" {
-            f("container.privileged", Flag(c.privileged));
-        }
-        text_field(f, "k8s.pod.name", &c.pod_name);
-        text_field(f, "k8s.ns.name", &c.pod_namespace);
-        text_field(f, "k8s.pod.uid", &c.pod_uid);
-        text_field(f, "k8s.pod.sandbox_id", &c.pod_sandbox_id);
+        self.container.each(f);
         if let Some(p) = &self.process {
             p.ns.each(f);
         }

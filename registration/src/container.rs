@@ -21,6 +21,8 @@ pub struct Container {
     pub name: String,
     /// Image as configured.
     pub image: String,
+    /// What its engine knows of it and the spec does not say.
+    pub engines: Known,
     /// Kubernetes pod, where annotations tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<Pod>,
@@ -83,7 +85,9 @@ pub enum Engine {
     Docker,
     BuildKit,
     Containerd,
+    /// Kubernetes' interface to containerd.
     Cri,
+    CriO,
     Podman,
     /// `porthole run`: no container.
     Host,
@@ -102,6 +106,69 @@ pub struct Pod {
     pub namespace: String,
     pub uid: String,
     pub sandbox_id: String,
+    pub labels: BTreeMap<String, String>,
+    pub ip: String,
+    /// The result of its network's plugins, as JSON.
+    pub cni: String,
+}
+
+/// What the engine has written down of a container: labels, the image's other names, what a person asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// Whether its record was found at all.
+    pub found: bool,
+    /// Labels of the container and its image.
+    pub labels: BTreeMap<String, String>,
+    /// Name with registry and tag, where `image` is an id.
+    pub image_name: String,
+    /// Hexadecimal, without `sha256:`.
+    pub image_id: String,
+    /// `sha256:…` of the image's manifest.
+    pub image_digest: String,
+    /// User as configured.
+    pub user: String,
+    /// Entrypoint as configured.
+    pub entrypoint: Vec<String>,
+    /// Mounts that were asked for; `None`: those of the spec are all that is known.
+    pub mounts: Option<Vec<Bind>>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// Address, where it is known before the container starts.
+    pub ip: String,
+    /// The result of its network's plugins, as JSON.
+    pub cni: String,
+    /// Whether it does nothing but hold the namespaces of a pod.
+    pub sandbox: bool,
+    /// Program and arguments of the engine's health check; empty = none.
+    pub healthcheck: Vec<String>,
+    /// The same of Kubernetes' liveness probe.
+    pub liveness_probe: Vec<String>,
+    /// The same of its readiness probe.
+    pub readiness_probe: Vec<String>,
+}
+
+/// A mount as the engine lists it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Bind {
+    pub source: String,
+    pub destination: String,
+    pub mode: String,
+    pub rw: bool,
+    pub propagation: String,
+}
+
+/// A published port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Port {
+    pub host_ip: String,
+    pub host_port: u16,
+    pub container_port: u16,
+    pub protocol: String,
 }
 
 /// Directories of an overlay root.

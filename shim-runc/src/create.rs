@@ -123,6 +123,7 @@ fn describe(request: &Request<'_>, bundle: &Bundle) -> (Container, Target) {
     container.process.target = target.name.into();
     container.overlay = overlay::at(&rootfs);
     container.rootfs = rootfs.to_string_lossy().into_owned();
+    porthole_identity::complete(&mut container);
     container.created_ns = registry::now_ns();
     container.runtime = request.runtime.path.to_string_lossy().into_owned();
     container.runtime_root = request.runtime_root.to_string_lossy().into_owned();

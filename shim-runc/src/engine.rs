@@ -27,14 +27,17 @@ pub fn describe(id: &str, bundle: &str, spec: &Value) -> Container {
         namespace: first(&["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]),
         uid: first(&["io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"]),
         sandbox_id: first(&["io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID"]),
+        ..Pod::default()
     };
+    let engine = engine(id, bundle, &text(spec, "/root/path"), &cgroups_path, &annotations, &mounts);
     let mut container = Container {
         version: porthole_registration::container::VERSION,
         id: id.to_owned(),
-        engine: engine(id, bundle, &text(spec, "/root/path"), &cgroups_path, &annotations, &mounts),
+        engine,
         name: first(&["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]),
         image: first(&["io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName"]),
-        pod: (pod != Pod::default()).then_some(pod),
+        // Anybody who may run containers can annotate them; only Kubernetes' interfaces mean a pod by it.
+        pod: (matches!(engine, Engine::Cri | Engine::CriO) && pod != Pod::default()).then_some(pod),
         bundle: bundle.to_owned(),
         hostname: text(spec, "/hostname"),
         privileged: privileged(spec, &process),
@@ -82,13 +85,21 @@ fn engine(
     mounts: &[Mount],
 ) -> Engine {
     let has = |name: &str| annotations.contains_key(name);
-    if annotations.get("io.container.manager").is_some_and(|m| m == "libpod") || id.starts_with("buildah-") {
+    // What containerd names its directories after is no container's choice.
+    let namespace = bundle.split_once("/io.containerd.runtime.").and_then(|(_, rest)| rest.split('/').nth(1));
+    if namespace == Some("moby") {
+        Engine::Docker
+    } else if annotations.get("io.container.manager").is_some_and(|m| m == "libpod") || id.starts_with("buildah-") {
         Engine::Podman
-    } else if has("io.kubernetes.cri.container-type") || has("io.kubernetes.cri-o.ContainerType") {
+    } else if namespace.is_some_and(|name| name != "k8s.io") {
+        Engine::Containerd
+    } else if has("io.kubernetes.cri-o.ContainerType") {
+        Engine::CriO
+    } else if has("io.kubernetes.cri.container-type") {
         Engine::Cri
     } else if root.contains("/buildkit/executor/") || cgroups_path.contains("/buildkit/") {
         Engine::BuildKit
-    } else if bundle.contains("/moby/") || mounts.iter().any(|m| m.source.contains(&format!("/containers/{id}/"))) {
+    } else if mounts.iter().any(|m| m.source.contains(&format!("/containers/{id}/"))) {
         Engine::Docker
     } else if bundle.contains("/io.containerd.runtime.") {
         Engine::Containerd

@@ -2,11 +2,11 @@
 //! they do under docker's own runtime.
 
 use porthole_tests::collector::Collector;
-use porthole_tests::docker::{Docker, RUNTIME};
+use porthole_tests::docker::{self, Docker, RUNTIME};
 use porthole_tests::events::Events;
-use porthole_tests::program::Outcome;
+use porthole_tests::program::{Outcome, Running};
 use porthole_tests::{rootfs, suite, tests, wait};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 struct Fixture {
     docker: Docker,
@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         fixture,
         tests![
             a_container_is_recorded_and_tagged,
-            the_engine_is_known,
+            every_event_knows_its_container,
+            an_image_that_is_named_by_its_id_has_its_name,
+            a_burst_of_containers,
             a_musl_container_is_recorded,
             a_user_without_rights,
             read_only,
@@ -63,6 +65,16 @@ impl Fixture {
         self.records_of_probe(&id)
     }
 
+    /// What porthole-runc has found out from docker's own files.
+    fn docker_identity(&self, id: &str) -> serde_json::Value {
+        let file = self.collector.state_dir().join("containers").join(id).join("container.json");
+        let kept = std::fs::read(&file).map(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes));
+        match kept {
+            Ok(Ok(value)) => value["engines"].clone(),
+            other => panic!("{}: {other:?}", file.display()),
+        }
+    }
+
     fn records_of_probe(&self, id: &str) -> Events {
         let all = self.collector.wait_for("the records of the probe", |events| {
             let own = events.of_container(id);
@@ -93,14 +105,87 @@ fn a_container_is_recorded_and_tagged(f: &Fixture) {
     assert_ne!(own, format!("net:[{net}]"));
 }
 
-fn the_engine_is_known(f: &Fixture) {
-    let container = f.docker.create(Some(RUNTIME), &["--name", "a-name"], &["/t/probe", "/etc/secret"]);
-    container.run();
+/// Each event of a container, the first ones too, says who it is.
+fn assert_known(events: &Events, wanted: &[(&str, &str)]) {
+    assert!(!events.is_empty());
+    for event in &events.0 {
+        for (field, value) in wanted {
+            assert_eq!(event.text(field), *value, "{field} of {event:?}");
+        }
+    }
+}
+
+fn every_event_knows_its_container(f: &Fixture) {
+    let options = ["--name", "a-name", "--label", "team=x", "--volume", "/etc:/hostetc:ro", "--user", "1000:1000"];
+    let container = f.docker.create(Some(RUNTIME), &options, &["/bin/sh", "-c", "/t/probe /etc/secret; sleep 60"]);
+    container.start();
     let events = f.records_of_probe(&container.id);
-    let open = &events.opens("/etc/secret").0[0];
-    assert_eq!(open.text("container.type"), "docker", "{open:?}");
-    // the spec has neither name nor image; if they are told, they are right
-    assert!(["", "a-name"].contains(&open.text("container.name")), "{open:?}");
+    let image = ["container.image", "container.image.repository", "container.image.tag"];
+    assert_known(
+        &events,
+        &[
+            ("container.type", "docker"),
+            ("container.name", "a-name"),
+            (image[0], docker::IMAGE),
+            (image[1], "porthole-test"),
+            (image[2], "1"),
+        ],
+    );
+    let registered = f.docker_identity(&container.id);
+    let id = container.inspect("{{.Image}}");
+    assert_eq!(registered["image_id"], id.trim_start_matches("sha256:"));
+    let same = |ours: &serde_json::Value, template: &str| {
+        let theirs: serde_json::Value = serde_json::from_str(&container.inspect(template)).expect("JSON");
+        assert_eq!(*ours, theirs, "{template}");
+    };
+    same(&registered["labels"], "{{json .Config.Labels}}");
+    same(&registered["user"], "{{json .Config.User}}");
+    let mount = &registered["mounts"][0];
+    same(&mount["source"], "{{json (index .Mounts 0).Source}}");
+    same(&mount["destination"], "{{json (index .Mounts 0).Destination}}");
+    same(&mount["mode"], "{{json (index .Mounts 0).Mode}}");
+    same(&mount["rw"], "{{json (index .Mounts 0).RW}}");
+    same(&mount["propagation"], "{{json (index .Mounts 0).Propagation}}");
+}
+
+fn an_image_that_is_named_by_its_id_has_its_name(f: &Fixture) {
+    let id = f.docker.run(&["inspect", "--format", "{{.Id}}", docker::IMAGE]).text();
+    let short = id.trim_start_matches("sha256:")[..12].to_owned();
+    let said = f.docker.run(&["create", "--runtime", RUNTIME, &short, "/t/probe", "/etc/secret"]).ok("docker create");
+    f.docker.run(&["start", "--attach", &said.text()]);
+    let events = f.records_of_probe(&said.text());
+    assert_known(&events, &[("container.image", &short), ("container.image.tag", "1")]);
+    f.docker.run(&["rm", "-f", &said.text()]);
+}
+
+/// Many at once: none of them has an event that does not know it.
+fn a_burst_of_containers(f: &Fixture) {
+    let count = if std::env::var_os("PORTHOLE_TEST_FULL").is_some() { 200 } else { 12 };
+    let names: Vec<String> = (0..count).map(|n| format!("burst-{n}")).collect();
+    let start = |name: &String| {
+        let args =
+            ["run", "--rm", "--runtime", RUNTIME, "--network", "none", "--name", name, docker::IMAGE, "/bin/true"];
+        Running::start(f.docker.command(&args).stdout(Stdio::null()).stderr(Stdio::null()))
+    };
+    for few in names.chunks(6) {
+        let mut running: Vec<Running> = few.iter().map(start).collect();
+        wait::until("containers end", std::time::Duration::from_secs(120), || {
+            (!running.iter_mut().any(Running::alive)).then_some(())
+        });
+    }
+    let ended = |e: &Events, name: &str| {
+        !e.filter(|e| e.kind() == "container.stop" && e.text("container.name") == name).is_empty()
+    };
+    let all = f.collector.wait_for("all are over", |e| names.iter().all(|name| ended(e, name)));
+    for name in &names {
+        let own = all.filter(|e| e.text("container.name") == name);
+        assert!(!own.execs("/bin/true").is_empty(), "{name}: {own}");
+    }
+    let nameless = all.filter(|e| e.text("container.type") == "docker" && e.text("container.name").is_empty());
+    assert!(nameless.is_empty(), "{nameless}");
+    let without =
+        all.filter(|e| e.text("container.name").starts_with("burst-") && e.text("container.image.tag") != "1");
+    assert!(without.is_empty(), "{without}");
 }
 
 fn a_musl_container_is_recorded(f: &Fixture) {

@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Largest file of a registration. The host writes them, from specs whose size engines bound.
-const REGISTRATION_MAX: u64 = 4 << 20;
+const REGISTRATION_MAX: u64 = 8 << 20;
 /// Ended containers that the status still shows.
 const KEEP_ENDED: usize = 100;
 /// Names of exec files that are remembered; they are removed when they have been told.

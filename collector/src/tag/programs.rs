@@ -11,6 +11,7 @@ use crate::ingest::hello::Hello;
 use crate::ingest::message::SessionId;
 use crate::loss::Counters;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A program that runs, and through which session it is known.
 pub(super) struct Start {
@@ -167,8 +168,12 @@ impl Tagger {
         if entry {
             if let Some(at) = followed.added.iter().position(|a| *a == argv) {
                 followed.added.remove(at);
-            } else if !followed.entered && !container.registration.process.args.is_empty() {
-                args.clone_from(&container.registration.process.args);
+            } else if !followed.entered {
+                // the first one keeps its time when a restarted collector meets a later one
+                let _ = container.info.started_ns.compare_exchange(0, time_ns, Relaxed, Relaxed);
+                if !container.registration.process.args.is_empty() {
+                    args.clone_from(&container.registration.process.args);
+                }
             }
             followed.entered = true;
         }

@@ -72,7 +72,8 @@ fn a_program_in_memory_and_capabilities() {
 fn mounts_are_found_by_their_source() {
     let mut event = sample();
     let info = Arc::make_mut(&mut event.container);
-    info.mounts = vec![Mount { source: "/etc".into(), destination: "/h".into(), writable: true, ..Default::default() }];
+    info.mounts = vec![Mount::new("/etc", "/h", "", true, "")];
+    info.mounts_text = info.mounts[0].text.as_str().into();
     let text = "%container.mount.dest[/etc] %container.mount.dest[/proc*] %container.mount.source[/h] \
                 %container.mount.rdwr[0] %container.mounts";
     assert_eq!(shown(&event, text), "/h N/A /etc true /etc:/h::true:");

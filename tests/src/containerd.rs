@@ -1,0 +1,78 @@
+//! A containerd of the tests' own, and `ctr` with porthole-runc as its runtime.
+
+use crate::binaries;
+use crate::program::{self, Outcome, Running};
+use crate::scratch::{self, Scratch};
+use crate::wait;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A running containerd.
+#[derive(Debug)]
+pub struct Containerd {
+    running: Option<Running>,
+    scratch: Scratch,
+}
+
+impl Containerd {
+    /// Starts a daemon whose containers are registered in `state_dir`.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn start(state_dir: &Path) -> Containerd {
+        let scratch = Scratch::new();
+        let at = |name: &str| scratch.join(name).display().to_string();
+        let config = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
+            at("root"),
+            at("state"),
+            at("s"),
+            at("t")
+        );
+        let config = scratch.file("config.toml", config);
+        let log = std::fs::File::create(scratch.join("log")).expect("an own file");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "containerd", "-c"]).arg(config).env("PORTHOLE_STATE_DIR", state_dir);
+        command.stdout(Stdio::null()).stderr(log);
+        let mut containerd = Containerd { running: Some(Running::start(&mut command)), scratch };
+        wait::until("containerd answers", Duration::from_secs(40), || {
+            let log = || std::fs::read_to_string(containerd.scratch.join("log")).unwrap_or_default();
+            assert!(containerd.running.as_mut().is_some_and(Running::alive), "containerd ended:\n{}", log());
+            (containerd.ctr(&["version"]).status == 0).then_some(())
+        });
+        containerd
+    }
+
+    /// Runs `ctr` to its end.
+    pub fn ctr(&self, args: &[&str]) -> Outcome {
+        program::run(Command::new("ctr").arg("-a").arg(self.scratch.join("s")).args(args))
+    }
+
+    /// Takes in an archive of images.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn import(&self, archive: &Path) {
+        self.ctr(&["image", "import", &archive.display().to_string()]).ok("ctr image import");
+    }
+
+    /// Runs a container to its end.
+    pub fn run(&self, options: &[&str], image: &str, id: &str, args: &[&str]) -> Outcome {
+        let runtime = binaries::porthole_runc().display().to_string();
+        let all = [&["run", "--rm", "--runc-binary", &runtime], options, &[image, id], args].concat();
+        self.ctr(&all)
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let left = self.ctr(&["task", "ls", "-q"]).text();
+        for id in left.lines() {
+            self.ctr(&["task", "rm", "--force", id]);
+        }
+        self.running = None;
+        scratch::mounts_below(self.scratch.path());
+    }
+}

@@ -1,0 +1,167 @@
+//! Containers of podman and containerd: each event says who its container is, the first ones too, and it is what the
+//! engine says.
+
+use porthole_tests::collector::Collector;
+use porthole_tests::containerd::Containerd;
+use porthole_tests::events::Events;
+use porthole_tests::podman::{self, Podman};
+use porthole_tests::{rootfs, skip, suite, tests};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+struct Fixture {
+    collector: Collector,
+    podman: Result<Podman, String>,
+}
+
+fn fixture() -> Fixture {
+    let collector = Collector::start();
+    let root = collector.scratch().dir("root");
+    rootfs::make(&root);
+    let podman = Podman::new(&collector.state_dir());
+    if let Ok(podman) = &podman {
+        podman.import(&root);
+    }
+    Fixture { podman, collector }
+}
+
+fn main() -> ExitCode {
+    suite::run(fixture, tests![podmans_containers, podmans_exec, a_burst_of_podman, containers_of_ctr])
+}
+
+impl Fixture {
+    fn of_container(&self, id: &str, program: &str) -> Events {
+        let ready = |e: &Events| {
+            let own = e.of_container(id);
+            !own.execs(program).is_empty() && !own.opens("/etc/secret").is_empty()
+        };
+        self.collector.wait_for("records of the container", ready).of_container(id)
+    }
+
+    /// What porthole-runc has found out.
+    fn registered(&self, id: &str) -> Value {
+        let file = self.collector.state_dir().join("containers").join(id).join("container.json");
+        let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+}
+
+fn assert_known(events: &Events, wanted: &[(&str, &str)]) {
+    assert!(!events.is_empty());
+    for event in &events.0 {
+        for (field, value) in wanted {
+            assert_eq!(event.text(field), *value, "{field} of {event:?}");
+        }
+    }
+}
+
+fn podmans_containers(f: &Fixture) {
+    let podman = match &f.podman {
+        Ok(podman) => podman,
+        Err(why) => skip!("no podman: {why}"),
+    };
+    let options = ["--label", "team=x", "--volume", "/etc:/hostetc:ro", "--user", "1000:1000", "--network", "none"];
+    let program = ["/bin/sh", "-c", "cat /etc/secret; exec sleep 60"];
+    let run = [&["run", "--detach", "--name", "a-name"], &options[..], &[podman::IMAGE], &program].concat();
+    let id = podman.run(&run).ok("podman run").text();
+    let events = f.of_container(&id, "/bin/cat");
+    assert_known(
+        &events,
+        &[
+            ("container.type", "podman"),
+            ("container.name", "a-name"),
+            ("container.image", podman::IMAGE),
+            ("container.image.repository", "localhost/porthole-test"),
+            ("container.image.tag", "1"),
+            (
+                "container.image.digest",
+                &podman.run(&["image", "inspect", "--format", "{{.Digest}}", podman::IMAGE]).text(),
+            ),
+        ],
+    );
+    let registered = f.registered(&id);
+    let known = &registered["engines"];
+    assert_eq!(known["image_id"], podman.inspect(&id, "{{.Image}}"), "{known}");
+    let labels: Value = serde_json::from_str(&podman.inspect(&id, "{{json .Config.Labels}}")).expect("JSON");
+    assert_eq!((&known["labels"], &known["labels"]["of"]), (&labels, &"image".into()));
+    assert_eq!(known["user"], podman.inspect(&id, "{{.Config.User}}"));
+    let theirs: Value = serde_json::from_str(&podman.inspect(&id, "{{json .Mounts}}")).expect("JSON");
+    let pairs = [
+        ("source", "Source"),
+        ("destination", "Destination"),
+        ("mode", "Mode"),
+        ("rw", "RW"),
+        ("propagation", "Propagation"),
+    ];
+    for (ours, name) in pairs {
+        assert_eq!(known["mounts"][0][ours], theirs[0][name], "{name}: {known} {theirs}");
+    }
+    podman.run(&["rm", "--force", "--time", "0", &id]);
+}
+
+fn podmans_exec(f: &Fixture) {
+    let podman = match &f.podman {
+        Ok(podman) => podman,
+        Err(why) => skip!("no podman: {why}"),
+    };
+    let run = ["run", "--detach", "--name", "entered", "--network", "none", podman::IMAGE, "/bin/sleep", "60"];
+    let id = podman.run(&run).ok("podman run").text();
+    podman.run(&["exec", "--user", "1000", &id, "/bin/cat", "/etc/secret"]).ok("podman exec");
+    let events = f.of_container(&id, "/bin/cat");
+    assert_known(&events, &[("container.name", "entered"), ("container.image.tag", "1")]);
+    let exec = events.filter(|e| e.kind() == "container.exec");
+    let exec = exec.only("container.exec");
+    assert_eq!((exec.text("evt.arg.exe"), exec.number("evt.arg.uid")), ("/bin/cat", Some(1000)), "{exec:?}");
+    podman.run(&["rm", "--force", "--time", "0", &id]);
+}
+
+fn a_burst_of_podman(f: &Fixture) {
+    let podman = match &f.podman {
+        Ok(podman) => podman,
+        Err(why) => skip!("no podman: {why}"),
+    };
+    let count = if std::env::var_os("PORTHOLE_TEST_FULL").is_some() { 200 } else { 8 };
+    for n in 0..count {
+        let (name, label) = (format!("burst-{n}"), format!("n={n}"));
+        let args = ["run", "--rm", "--network", "none", "--label", &label, "--name", &name, podman::IMAGE, "/bin/true"];
+        podman.run(&args).ok("podman run");
+    }
+    let stopped =
+        |e: &Events| e.filter(|e| e.kind() == "container.stop" && e.text("container.name").starts_with("burst-")).len();
+    let all = f.collector.wait_for("all are over", |e| stopped(e) == count);
+    let without = all.filter(|e| {
+        e.text("container.type") == "podman"
+            && (e.text("container.name").is_empty() || e.text("container.image.tag") != "1")
+    });
+    assert!(without.is_empty(), "{without}");
+}
+
+fn containers_of_ctr(f: &Fixture) {
+    let podman = match &f.podman {
+        Ok(podman) => podman,
+        Err(why) => skip!("no podman to make an archive of an image with: {why}"),
+    };
+    let archive: PathBuf = f.collector.scratch().join("image.tar");
+    podman
+        .run(&["save", "--format", "docker-archive", "-o", &archive.display().to_string(), podman::IMAGE])
+        .ok("podman save");
+    let containerd = Containerd::start(&f.collector.state_dir());
+    containerd.import(&archive);
+    let _ = std::fs::remove_file(&archive);
+    let said = containerd.run(&["--label", "team=x"], podman::IMAGE, "a-ctr", &["/t/probe", "/etc/secret"]);
+    assert_eq!(said.status, 3, "{said:?}");
+    let events = f.of_container("a-ctr", "/t/probe");
+    let list = containerd.ctr(&["image", "ls"]).text();
+    let digest = list.split_whitespace().find(|word| word.starts_with("sha256:")).expect("a digest").to_owned();
+    assert_known(
+        &events,
+        &[
+            ("container.type", "containerd"),
+            ("container.name", "a-ctr"),
+            ("container.image", podman::IMAGE),
+            ("container.image.tag", "1"),
+            ("container.image.digest", &digest),
+        ],
+    );
+}
