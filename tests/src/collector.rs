@@ -17,6 +17,7 @@ pub struct Collector {
     running: Option<Running>,
     scratch: Scratch,
     events: Mutex<Growing>,
+    options: Vec<String>,
 }
 
 impl Collector {
@@ -29,7 +30,15 @@ impl Collector {
 
     /// One that is not started yet: its state directory alone.
     pub fn stopped() -> Collector {
-        Collector { running: None, scratch: Scratch::new(), events: Mutex::default() }
+        Collector { running: None, scratch: Scratch::new(), events: Mutex::default(), options: vec![] }
+    }
+
+    /// Starts one with more options, and waits until it serves.
+    pub fn start_with(options: impl FnOnce(&Scratch) -> Vec<String>) -> Collector {
+        let mut collector = Collector::stopped();
+        collector.options = options(&collector.scratch);
+        collector.restart();
+        collector
     }
 
     /// The state directory.
@@ -82,7 +91,7 @@ impl Collector {
         // dies with the test that started it, whatever ends that
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM"]).arg(binaries::porthole());
-        command.args(["collector", "--quiet", "--events"]).arg(self.events_file());
+        command.args(["collector", "--quiet", "--events"]).arg(self.events_file()).args(&self.options);
         command.env("PORTHOLE_STATE_DIR", self.state_dir());
         command.stdout(Stdio::null()).stderr(log);
         let mut running = Running::start(&mut command);

@@ -13,6 +13,7 @@ pub mod containerd;
 pub mod crowd;
 pub mod docker;
 pub mod events;
+pub mod falco;
 pub mod podman;
 pub mod program;
 pub mod recall;

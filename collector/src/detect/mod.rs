@@ -11,6 +11,7 @@ pub mod outputs;
 mod rules;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wants;
 
 use crate::error::Error;
 use crate::event::Event;
@@ -79,6 +80,7 @@ impl Detector {
     /// When a rules file is not taken, or an output cannot be opened.
     pub fn start(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
         let rules = Rules::load(plan)?;
+        wants::set(&rules.set);
         let outputs = Outputs::open(&plan.outputs)?;
         let style = plan.style.clone();
         Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, next })
@@ -100,6 +102,7 @@ impl Detector {
     /// When a rules file is not taken.
     pub fn reload(&self, plan: &Plan) -> Result<(), Error> {
         let judge = Judge::new(Rules::load(plan)?);
+        wants::set(&judge.rules.set);
         *lock(&self.judge) = judge;
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::index::{Late, Wait};
 use super::pending::{Image, Pending, evt_type, image};
 use super::process::{Descriptor, Person};
 use super::sight::{Sight, sight};
-use super::{Draft, Tagger, paths};
+use super::{Draft, Tagger, layers, paths};
 use crate::container::Container;
 use crate::event::{Process, Source, Value, text};
 use crate::ingest::message::SessionId;
@@ -140,7 +140,8 @@ impl Tagger {
 
     /// Tells an exec as a success, with what its record says of the program.
     fn succeeded(&mut self, container: &Arc<Container>, pending: &Pending) -> Person {
-        let person = assumed(pending);
+        let mut person = assumed(pending);
+        layers::note(container, &mut person);
         if let (Image::Own, Some(pid)) = (pending.image, person.process.pid) {
             let known = self.containers.get_mut(&container.key).and_then(|f| f.known.get_mut(&pid));
             if let Some(known) = known {

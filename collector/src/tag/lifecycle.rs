@@ -110,7 +110,7 @@ impl Tagger {
             if f.added.len() >= MAX_ADDED {
                 f.added.remove(0);
             }
-            f.added.push(exec.process.args);
+            f.added.push(exec.process);
         }
         self.out.push(Output::Consumed(file));
     }

@@ -10,6 +10,7 @@ mod flags;
 pub(crate) mod fuzzing;
 mod hosts;
 mod index;
+mod layers;
 mod lifecycle;
 mod losses;
 mod newcomers;
@@ -34,6 +35,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use index::Deadlines;
 use newcomers::Newcomers;
 use pending::Waiting;
+use porthole_registration::container::Process as Started;
 use sessions::Tracked;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -58,7 +60,7 @@ pub(crate) struct Followed {
     pending: Waiting,
     newcomers: Newcomers,
     /// Processes that the engine has added and whose hello has not come.
-    added: Vec<Vec<String>>,
+    added: Vec<Started>,
     /// Host names that its processes have looked up.
     hosts: hosts::Hosts,
     losses: losses::Losses,

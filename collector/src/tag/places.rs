@@ -127,7 +127,7 @@ impl Tagger {
     fn may_be_entry(&self, id: SessionId) -> bool {
         let Some(t) = self.sessions.get(&id) else { return false };
         let Some(followed) = self.containers.get(&t.container.key) else { return false };
-        !followed.entered || followed.added.contains(&t.hello.argv)
+        !followed.entered || followed.added.iter().any(|a| a.args == t.hello.argv)
     }
 
     /// Whether the session's parent is a process of the container that we know.

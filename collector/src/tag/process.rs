@@ -196,6 +196,7 @@ impl Person {
         self.exit_status = before.exit_status;
         let (process, old) = (Arc::make_mut(&mut self.process), &before.process);
         (process.name, process.exepath) = (old.name.clone(), old.exepath.clone());
+        process.upper_layer = old.upper_layer;
         if process.cwd.is_empty() {
             process.cwd = old.cwd.clone();
         }

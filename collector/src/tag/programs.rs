@@ -4,9 +4,9 @@ use super::execs::arguments;
 use super::newcomers::{Newcomer, Program};
 use super::pending::{Image, Pending};
 use super::process::{Person, command_line, set_arguments, whole_arguments};
-use super::{Draft, Tagger};
+use super::{Draft, Followed, Tagger};
 use crate::container::Container;
-use crate::event::Source;
+use crate::event::{Process, Source};
 use crate::ingest::hello::Hello;
 use crate::ingest::message::SessionId;
 use crate::loss::Counters;
@@ -18,6 +18,30 @@ pub(super) struct Start {
     pub session: Arc<str>,
     pub source: Source,
     pub own: Person,
+}
+
+/// The number of a container's first terminal: where there is one, and the process was gone before it could be asked.
+const TERMINAL: u32 = 136 << 8;
+
+impl Followed {
+    /// Adds to a process that has come from outside what the runtime tells of it, where the kernel was asked too late.
+    fn introduced(&self, own: &mut Person, argv: &[String]) {
+        let r = &self.container.registration;
+        let process = Arc::make_mut(&mut own.process);
+        // a process that is about to end has no terminal any more
+        if process.tty.is_none_or(|tty| tty == 0) {
+            let added = self.added.iter().find(|a| a.args == argv);
+            let started = added.or_else(|| (!self.entered).then_some(&r.process));
+            process.tty = started.map(|s| if s.terminal { TERMINAL } else { 0 }).or(process.tty);
+        }
+        if process.parent.is_none() && !self.container.is_host() && !r.runtime.is_empty() {
+            let path: &str = &r.runtime;
+            let name: Arc<str> = super::paths::comm(path).into();
+            let runtime =
+                Process { cmdline: name.clone(), exe: path.into(), exepath: path.into(), name, ..Process::default() };
+            process.parent = Some(Arc::new(runtime));
+        }
+    }
 }
 
 impl Tagger {
@@ -150,8 +174,13 @@ impl Tagger {
     /// A session's program without an exec record. `entry`: it comes from outside the container, from the runtime.
     pub(super) fn enter(&mut self, id: SessionId, time_ns: u64, entry: bool) {
         let Some(t) = self.sessions.get(&id) else { return };
-        let (container, argv) = (t.container.clone(), t.hello.argv.clone());
-        let start = Start { session: t.ring.session.clone(), source: t.source, own: t.own.clone() };
+        let (container, argv, mut own) = (t.container.clone(), t.hello.argv.clone(), t.own.clone());
+        if entry && let Some(followed) = self.containers.get(&container.key) {
+            followed.introduced(&mut own, &argv);
+            self.became(id, own.clone());
+        }
+        let Some(t) = self.sessions.get(&id) else { return };
+        let start = Start { session: t.ring.session.clone(), source: t.source, own };
         self.tell_start(&container, start, &argv, time_ns, entry);
     }
 
@@ -166,7 +195,7 @@ impl Tagger {
         let Some(followed) = self.containers.get_mut(&container.key) else { return };
         let mut args = argv.to_vec();
         if entry {
-            if let Some(at) = followed.added.iter().position(|a| *a == argv) {
+            if let Some(at) = followed.added.iter().position(|a| a.args == argv) {
                 followed.added.remove(at);
             } else if !followed.entered {
                 // the first one keeps its time when a restarted collector meets a later one

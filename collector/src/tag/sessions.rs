@@ -1,5 +1,6 @@
 //! Sessions: whose records a ring holds, and in which order they may be told.
 
+use super::layers;
 use super::places::Held;
 use super::process::{self, Person};
 use super::programs::Start;
@@ -138,7 +139,8 @@ impl Tagger {
     /// A process without a ring of its own: its exec is told at once; its records, if any, come through the shared
     /// ring.
     pub(super) fn ringless(&mut self, container: &Arc<Container>, shared: Option<SessionId>, sender: &Sender) {
-        let own = self.related(&container.key, process::of_sender(sender), None, &sender.hello);
+        let mut own = self.related(&container.key, process::of_sender(sender), None, &sender.hello);
+        layers::note(container, &mut own);
         let session = shared.and_then(|id| self.sessions.get(&id)).map(|t| t.ring.session.clone());
         let session = session.unwrap_or_else(|| container.session_prefix().into());
         self.acquaint(container, &own, &session);
@@ -171,7 +173,10 @@ impl Tagger {
     fn complete(&mut self, id: SessionId) {
         let before = self.before_fork(id);
         let Some(t) = self.sessions.get(&id) else { return };
-        let own = self.related(&t.container.key, t.own.clone(), before.as_ref(), &t.hello);
+        let mut own = self.related(&t.container.key, t.own.clone(), before.as_ref(), &t.hello);
+        if before.is_none() {
+            layers::note(&t.container, &mut own);
+        }
         if let Some(t) = self.sessions.get_mut(&id) {
             t.own = own;
         }
