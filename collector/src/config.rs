@@ -5,6 +5,7 @@
 //! (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
 
 use crate::api::server::{self, Web};
+use crate::container;
 use crate::detect;
 use crate::detect::config::{RawAppend, RawFile as RawFileOutput, RawQueue, RawSelect, RawSwitch, Several};
 use crate::error::Error;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub alerts: Option<detect::Plan>,
     /// Whether arguments are looked at by the default rules too, and by which of its own.
     pub redact: (bool, Vec<String>),
+    /// Labels of containers whose value is longer are left out.
+    pub label_max_len: usize,
 }
 
 /// What the command line says; `None` = nothing.
@@ -65,6 +68,7 @@ struct Raw {
     outputs: RawOutputs,
     webserver: RawWeb,
     redact: RawRedact,
+    label_max_len: Option<usize>,
     #[serde(alias = "rules_file")]
     rules_files: Option<Several<PathBuf>>,
     rules: Vec<RawSelect>,
@@ -108,6 +112,7 @@ fn split(raw: Raw) -> (Raw, detect::config::Raw) {
         outputs: raw.outputs,
         webserver: raw.webserver,
         redact: raw.redact,
+        label_max_len: raw.label_max_len,
         ..Raw::default()
     };
     (rest, alerts)
@@ -207,6 +212,7 @@ impl Plan {
             stdout: (shown && !overrides.quiet).then_some(format),
             web: raw.webserver.plan()?,
             alerts,
+            label_max_len: raw.label_max_len.unwrap_or(container::LABEL_MAX_LEN),
             redact: {
                 let (defaults, patterns) = (raw.redact.defaults.unwrap_or(true), raw.redact.patterns);
                 Redactor::new(defaults, &patterns)?;
@@ -248,6 +254,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((plan.keep_events, plan.stdout), (5, Some(Format::Json)));
+        assert_eq!(parse("label_max_len: 7").unwrap().label_max_len, 7);
         assert_eq!(plan.file.as_deref(), Some(Path::new("/tmp/e")));
         assert_eq!(parse("outputs: {stdout: {enabled: false}}").unwrap().stdout, None);
     }

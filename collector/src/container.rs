@@ -107,8 +107,14 @@ impl Container {
     }
 }
 
-/// Longest value of a label.
-const LABEL_MAX: usize = 100;
+/// Longest value of a label, unless the configuration says otherwise.
+pub const LABEL_MAX_LEN: usize = 100;
+static LABEL_MAX: AtomicUsize = AtomicUsize::new(LABEL_MAX_LEN);
+
+/// Labels whose value is longer are left out, of containers that are taken in from now on.
+pub fn set_label_max_len(longest: usize) {
+    LABEL_MAX.store(longest, Relaxed);
+}
 
 fn info(r: &Registration, key: &str) -> ContainerInfo {
     let host = r.engine == Engine::Host;
@@ -142,13 +148,13 @@ fn info(r: &Registration, key: &str) -> ContainerInfo {
         user: known.user.as_str().into(),
         ip: known.ip.as_str().into(),
         cni: known.cni.as_str().into(),
-        labels: Labels::new(&labels(r), LABEL_MAX),
+        labels: Labels::new(&labels(r), LABEL_MAX.load(Relaxed)),
         mounts_text: texts.join(",").into(),
         mounts,
         ports: known.ports.clone(),
         sandbox: known.sandbox,
         shared: SHARED.into_iter().filter(|kind| !r.namespaces.iter().any(|n| n.r#type == *kind)).collect(),
-        pod_labels: Labels::new(&pod.labels, LABEL_MAX),
+        pod_labels: Labels::new(&pod.labels, LABEL_MAX.load(Relaxed)),
         pod_name: pod.name.into(),
         pod_namespace: pod.namespace.into(),
         pod_uid: pod.uid.into(),

@@ -7,7 +7,7 @@ mod process;
 
 use crate::json;
 pub(crate) use container::short;
-pub use container::{ContainerInfo, Labels, Mount, Part, Probes};
+pub use container::{ContainerInfo, Labels, Mount, Part, Probes, Purpose};
 pub use process::{ANCESTORS, Process};
 use std::borrow::Cow;
 use std::sync::Arc;

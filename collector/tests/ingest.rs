@@ -60,10 +60,10 @@ fn records_become_events_with_a_verified_identity() {
     pipeline.stop();
 
     let order: Vec<&str> = lines.iter().map(|l| l["evt.type"].as_str().unwrap()).collect();
-    assert_eq!(order, ["container.start", "execve", "openat", "connect", "chdir", "openat"]);
-    let execve = &lines[1];
+    assert_eq!(order, ["container.create", "container.start", "execve", "openat", "connect", "chdir", "openat"]);
+    let execve = &lines[2];
     assert_eq!(execve["porthole.source"], "runtime");
-    for line in &lines[1..] {
+    for line in &lines[2..] {
         assert_eq!(line["porthole.identity"], "verified", "{line:?}");
         assert_eq!(line["container.id"], "0123456789ab");
         assert_eq!(line["container.full_id"], id);
@@ -73,12 +73,12 @@ fn records_become_events_with_a_verified_identity() {
             assert!(line[&format!("ns.{ns}")].as_u64().unwrap() > 0);
         }
     }
-    let passwd = &lines[2];
+    let passwd = &lines[3];
     assert_eq!((&passwd["fd.name"], &passwd["fd.num"]), (&"/etc/passwd".into(), &3.into()));
     assert_eq!((&passwd["evt.res"], &passwd["evt.rawres"]), (&"SUCCESS".into(), &3.into()));
     assert_eq!(passwd["evt.arg.flags"], "O_RDONLY|O_CLOEXEC");
-    assert_eq!((&lines[3]["fd.name"], &lines[3]["fd.rport"]), (&"->127.0.0.1:80".into(), &80.into()));
-    let relative = &lines[5];
+    assert_eq!((&lines[4]["fd.name"], &lines[4]["fd.rport"]), (&"->127.0.0.1:80".into(), &80.into()));
+    let relative = &lines[6];
     assert_eq!((&relative["fd.name"], &relative["fd.nameraw"]), (&"/x".into(), &"../x".into()));
     assert_eq!((&relative["evt.res"], &relative["proc.cwd"]), (&"ENOENT".into(), &"/tmp/".into()));
     let seqs: Vec<u64> = lines.iter().filter_map(|l| l.get("porthole.seq")?.as_u64()).collect();

@@ -278,7 +278,7 @@ impl Default for Injection {
     }
 }
 
-/// One file below `execs/`: a process that the engine adds to a running container.
+/// One file below `execs/`: a process that the engine adds to a running container, or another thing that it does to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Exec {
@@ -286,6 +286,9 @@ pub struct Exec {
     pub version: u32,
     /// Nanoseconds since the epoch.
     pub time_ns: u64,
+    /// Empty: a process is added; `pause`, `resume`: all of them stop and go on.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub verb: String,
     /// What is executed.
     pub process: Process,
     /// Whether the agent's entry was added to its environment; the reason if not.

@@ -48,6 +48,13 @@ pub enum Call {
         /// `--force`: a running container too.
         force: bool,
     },
+    /// `pause` or `resume`.
+    Freeze {
+        /// Which.
+        verb: &'static str,
+        /// Container id.
+        id: String,
+    },
 }
 
 /// What `exec` is told to execute.
@@ -80,7 +87,7 @@ pub struct Parsed {
 }
 
 /// The verbs that concern porthole.
-const VERBS: [&str; 5] = ["create", "run", "restore", "exec", "delete"];
+const VERBS: [&str; 7] = ["create", "run", "restore", "exec", "delete", "pause", "resume"];
 
 /// Understands the words behind the program's name.
 pub fn parse(words: &[OsString]) -> Parsed {
@@ -109,6 +116,8 @@ fn call(verb: &str, rest: &[OsString]) -> Option<Call> {
         "restore" => create("restore", RESTORE, rest),
         "exec" => exec(rest),
         "delete" => delete(rest),
+        "pause" => freeze("pause", rest),
+        "resume" => freeze("resume", rest),
         _ => None,
     }
 }
@@ -167,6 +176,13 @@ fn delete(rest: &[OsString]) -> Option<Call> {
     Some(Call::Delete { id: id.to_str()?.into(), force })
 }
 
+fn freeze(verb: &'static str, rest: &[OsString]) -> Option<Call> {
+    // they have no options but --help
+    let [id] = rest else { return None };
+    let id = id.to_str().filter(|id| !id.starts_with('-'))?;
+    Some(Call::Freeze { verb, id: id.into() })
+}
+
 /// Go's strconv.ParseBool, a bare switch being true.
 fn is_true(value: Option<&OsStr>) -> bool {
     value.is_none_or(|v| ["1", "t", "T", "true", "TRUE", "True"].iter().any(|t| v == *t))
@@ -216,6 +232,8 @@ mod tests {
                 file("ID", "/tmp/runc-process1"),
             ),
             ("--root /r ps --format json ID", None),
+            ("--root /r pause ID", Some(Call::Freeze { verb: "pause", id: "ID".into() })),
+            ("--root /r resume ID", Some(Call::Freeze { verb: "resume", id: "ID".into() })),
             ("--root /r update --resources - ID", None),
             // BuildKit
             ("--log F --log-format json run --bundle D ID", create("run", "ID", Some("D"))),
@@ -275,6 +293,8 @@ mod tests {
             "exec -x ID true",
             "delete",
             "delete a b",
+            "pause --help",
+            "resume a b",
             "--help run ID",
             "spec",
         ] {

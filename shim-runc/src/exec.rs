@@ -45,6 +45,16 @@ pub fn prepare(dir: &ContainerDir, runtime_root: &Path, what: &What) -> Vec<Stri
     messages
 }
 
+/// Tells of a `pause` or `resume` of the container of `dir`.
+pub fn freeze(dir: &ContainerDir, runtime_root: &Path, verb: &str) -> Vec<String> {
+    let ours = registry::read(dir).is_ok_and(|c| Path::new(&c.runtime_root) == runtime_root);
+    let told = Exec { version: VERSION, time_ns: registry::now_ns(), verb: verb.into(), ..Exec::default() };
+    if !ours {
+        return Vec::new();
+    }
+    registry::record_exec(dir, &told).err().map(|e: Error| e.to_string()).into_iter().collect()
+}
+
 /// Adds the agent to the process object of this file; `None` if the runtime will not take the file.
 fn patch(container: &Container, path: &Path) -> Option<Exec> {
     let bytes = file::read(path, PROCESS_LIMIT).ok()?;

@@ -87,6 +87,7 @@ fn prepare(call: &Call, global: &Global, settings: &Settings, runtime: &Runtime)
             settings,
         ),
         Call::Exec { id, what } => dir(id).map_or_else(Vec::new, |dir| exec::prepare(&dir, &root, what)),
+        Call::Freeze { verb, id } => dir(id).map_or_else(Vec::new, |dir| exec::freeze(&dir, &root, verb)),
         Call::Delete { id, force } => {
             dir(id).map_or_else(Vec::new, |dir| delete::prepare(&dir, &settings.state_dir, &root, id, *force))
         }

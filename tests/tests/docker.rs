@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         tests![
             a_container_is_recorded_and_tagged,
             every_event_knows_its_container,
+            what_is_done_to_a_container_is_told,
             an_image_that_is_named_by_its_id_has_its_name,
             a_burst_of_containers,
             a_musl_container_is_recorded,
@@ -146,6 +147,34 @@ fn every_event_knows_its_container(f: &Fixture) {
     same(&mount["mode"], "{{json (index .Mounts 0).Mode}}");
     same(&mount["rw"], "{{json (index .Mounts 0).RW}}");
     same(&mount["propagation"], "{{json (index .Mounts 0).Propagation}}");
+}
+
+fn what_is_done_to_a_container_is_told(f: &Fixture) {
+    let options =
+        ["--pid", "host", "--cap-add", "NET_ADMIN", "--volume", "/etc:/hostetc", "--health-cmd", "cat /etc/secret"];
+    let often = ["--health-interval", "1s"];
+    let container = f.docker.create(Some(RUNTIME), &[&options[..], &often].concat(), &["/bin/sleep", "60"]);
+    container.start();
+    container.exec(&["--user", "1000", "--tty"], &["/bin/true"]);
+    f.docker.run(&["pause", &container.id]).ok("docker pause");
+    f.docker.run(&["unpause", &container.id]).ok("docker unpause");
+    let kind = |e: &Events, kind: &str| e.of_container(&container.id).filter(|e| e.kind() == kind);
+    let all = f.collector.wait_for("its life", |e| {
+        let checked = kind(e, "container.exec").filter(|e| e.text("evt.arg.purpose") == "healthcheck");
+        !kind(e, "container.unpause").is_empty() && !checked.is_empty()
+    });
+    let made = kind(&all, "container.create");
+    let made = made.only("container.create");
+    assert_eq!(made.0["evt.arg.privileged"], false, "{made:?}");
+    assert_eq!(made.text("evt.arg.capabilities"), "CAP_NET_ADMIN", "{made:?}");
+    assert_eq!(made.text("evt.arg.host_namespaces"), "pid", "{made:?}");
+    assert_eq!(made.text("evt.arg.sensitive_mounts"), "/etc:/hostetc::true:rprivate", "{made:?}");
+    let added = kind(&all, "container.exec").filter(|e| e.text("evt.arg.exe") == "/bin/true");
+    let added = added.only("container.exec");
+    let (uid, tty) = (added.number("evt.arg.uid"), added.number("evt.arg.tty"));
+    assert_eq!((uid, tty, added.text("evt.arg.purpose")), (Some(1000), Some(1), "user"), "{added:?}");
+    kind(&all, "container.pause").only("container.pause");
+    assert!(kind(&all, "porthole.tamper").is_empty(), "{}", kind(&all, "porthole.tamper"));
 }
 
 fn an_image_that_is_named_by_its_id_has_its_name(f: &Fixture) {

@@ -4,6 +4,7 @@ use super::signals::Signals;
 use super::{Stop, complain, printer, summary};
 use crate::api::server::{self, View};
 use crate::config::{Overrides, Plan};
+use crate::container;
 use crate::detect::outputs::Target;
 use crate::detect::{self, Detector};
 use crate::error::Error;
@@ -154,6 +155,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let control = Arc::new(supervised()?);
     let mut plan = args.plan(state_dir)?;
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
+    container::set_label_max_len(plan.label_max_len);
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])?;

@@ -1,7 +1,7 @@
 //! What events say of a container: one value, made once and shared by all its events. What a field needs is prepared
 //! here, so that telling it costs no work for each event.
 
-use super::{ValueRef, text_field};
+use super::{Process, ValueRef, text_field};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -84,6 +84,60 @@ pub struct Probes {
     pub health: Vec<String>,
     pub liveness: Vec<String>,
     pub readiness: Vec<String>,
+}
+
+/// Why a process was added to a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Purpose {
+    Health,
+    Liveness,
+    Readiness,
+    /// Somebody wanted it.
+    User,
+}
+
+impl Purpose {
+    /// As `evt.arg.purpose` has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Health => "healthcheck",
+            Purpose::Liveness => "liveness_probe",
+            Purpose::Readiness => "readiness_probe",
+            Purpose::User => "user",
+        }
+    }
+}
+
+impl Probes {
+    fn purpose(&self, is: impl Fn(&[String]) -> bool) -> Purpose {
+        let all = [
+            (&self.health, Purpose::Health),
+            (&self.liveness, Purpose::Liveness),
+            (&self.readiness, Purpose::Readiness),
+        ];
+        let found = all.into_iter().find(|(command, _)| !command.is_empty() && is(command));
+        found.map_or(Purpose::User, |(_, purpose)| purpose)
+    }
+
+    /// Why the engine adds a process with these arguments.
+    pub fn of_added(&self, argv: &[String]) -> Purpose {
+        self.purpose(|command| command == argv)
+    }
+
+    /// Why a process is there: it, or one that it descends from, came into the container from outside, and by which
+    /// command. `User`: by none of the probes, or it is of the container's own program.
+    pub fn of_process(&self, process: &Process) -> Purpose {
+        let line = || std::iter::once(process).chain(process.ancestors());
+        if line().any(|p| p.vpid == Some(1)) {
+            return Purpose::User;
+        }
+        self.purpose(|command| {
+            let Some((exe, args)) = command.split_first() else { return false };
+            let args = args.join(" ");
+            line().any(|p| *p.exe == **exe && *p.args == *args)
+        })
+    }
 }
 
 impl Labels {
@@ -321,6 +375,28 @@ mod tests {
         let host = ContainerInfo { id: "host".into(), name: "host".into(), ..ContainerInfo::default() };
         assert_eq!(text(&host, "container.name", None), Some("host"));
         assert_eq!(host.value("container.privileged", None, 0), None);
+    }
+
+    #[test]
+    fn a_probe_is_what_comes_from_outside_by_its_command() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let probes = Probes { health: words("/h"), liveness: words("/bin/sh -c x"), ..Probes::default() };
+        assert_eq!(probes.of_added(&words("/h")), Purpose::Health);
+        assert_eq!(probes.of_added(&words("/h 1")), Purpose::User);
+        assert_eq!(Probes::default().of_added(&[]), Purpose::User);
+        let process = |exe: &str, args: &str, vpid, parent: Option<&Process>| Process {
+            exe: exe.into(),
+            args: args.into(),
+            vpid: Some(vpid),
+            parent: parent.cloned().map(Arc::new),
+            ..Process::default()
+        };
+        let shell = process("/bin/sh", "-c x", 20, None);
+        assert_eq!(probes.of_process(&shell), Purpose::Liveness);
+        assert_eq!(probes.of_process(&process("cat", "", 21, Some(&shell))), Purpose::Liveness);
+        assert_eq!(probes.of_process(&process("/h", "", 22, None)), Purpose::Health);
+        let init = process("/init", "", 1, None);
+        assert_eq!(probes.of_process(&process("/h", "", 23, Some(&init))), Purpose::User);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the kernel says of a process, read from /proc right after its hello.
 
+use crate::container::Container;
 use crate::event::{Namespaces, Process, text};
 use porthole_common::limits;
 use std::fs;
@@ -93,6 +94,16 @@ pub(crate) fn read_all(pid: u32, host_uid: u32, with_arguments: bool, from_outsi
         argv: if with_arguments { arguments(pid) } else { vec![] },
         stat,
     })
+}
+
+/// Whether the control groups of a process say that it belongs to another container than the one it announced itself in.
+pub(crate) fn is_of_another(pid: u32, container: &Container) -> bool {
+    let id = &container.registration.id;
+    if container.is_host() || id.len() != 64 {
+        return false;
+    }
+    let groups = read(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    !porthole_identity::cgroup::may_belong(&String::from_utf8_lossy(&groups), id)
 }
 
 /// Arguments of a process, as many as an exec record would hold.

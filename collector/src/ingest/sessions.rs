@@ -153,6 +153,11 @@ impl Ingest {
         };
         let complete = facts.as_ref().is_some_and(|f| f.ns.mnt.is_some());
         let identity = if same && complete { Identity::Verified } else { Identity::Inherited };
+        if identity == Identity::Verified
+            && facts::is_of_another(peer.pid, &self.registered(container).ok_or("no_container")?.container)
+        {
+            self.refuse(container, "cgroup");
+        }
         let time_ns = self.clock.time_of_day(hello.clock, hello.time, self.now_ns());
         let c = self.registered_mut(container).ok_or("no_container")?;
         let inner_uid = facts.as_ref().map_or(hello.euid, |f| f.inner_uid);

@@ -19,7 +19,8 @@ pub(super) const OF_MNT: AddWatchFlags = OF_RINGS.union(AddWatchFlags::IN_MODIFY
 fn is_attack(why: Refusal) -> bool {
     matches!(
         why,
-        "connections"
+        "cgroup"
+            | "connections"
             | "hello_differs"
             | "hello_malformed"
             | "hello_owner"

@@ -1,5 +1,6 @@
 //! Events that are the container's own: its start and end, losses, tampering.
 
+use super::created::created;
 use super::{Draft, Followed, Tagger};
 use crate::cleanup;
 use crate::clock::now_ns;
@@ -75,6 +76,10 @@ impl Tagger {
             return;
         }
         let r = &container.registration;
+        if !container.is_host() {
+            let made = created(&container.info, &r.process);
+            self.say(&container, "container.create", "create", Source::Runtime, r.created_ns, made);
+        }
         self.say(&container, "container.start", "start", Source::Runtime, r.created_ns, started(&r.process));
         let blind = match &r.injection {
             Injection::None { reason } => Some(("not_injected", reason.as_str())),
@@ -97,7 +102,19 @@ impl Tagger {
     pub(super) fn exec_added(&mut self, container: &Arc<Container>, file: PathBuf, exec: Exec) {
         let name = format!("execs/{}", file.file_name().unwrap_or_default().to_string_lossy());
         let time_ns = if exec.time_ns == 0 { now_ns() } else { exec.time_ns };
-        self.say(container, "container.exec", &name, Source::Runtime, time_ns, started(&exec.process));
+        let frozen = match exec.verb.as_str() {
+            "" => None,
+            "pause" => Some("container.pause"),
+            "resume" => Some("container.unpause"),
+            _ => return self.out.push(Output::Consumed(file)),
+        };
+        if let Some(evt_type) = frozen {
+            self.say(container, evt_type, &name, Source::Runtime, time_ns, vec![]);
+            return self.out.push(Output::Consumed(file));
+        }
+        let mut fields = started(&exec.process);
+        fields.push(("evt.arg.purpose", container.info.probes.of_added(&exec.process.args).as_str().into()));
+        self.say(container, "container.exec", &name, Source::Runtime, time_ns, fields);
         let blind = match invisible(&exec.process.target) {
             _ if !exec.injected => Some(("not_injected", exec.reason)),
             reason => reason.map(|reason| (reason, String::new())),
@@ -213,7 +230,7 @@ fn about_entry(reason: &'static str, detail: &str, process: &Process) -> Vec<(&'
 }
 
 /// `evt.arg.*` of a process that the engine starts.
-fn started(process: &Process) -> Vec<(&'static str, Value)> {
+pub(super) fn started(process: &Process) -> Vec<(&'static str, Value)> {
     let exe = process.args.first().cloned().unwrap_or_default();
     vec![
         ("evt.arg.exe", exe.into()),

@@ -3,6 +3,7 @@
 mod address;
 mod arguments;
 mod called;
+mod created;
 pub mod errno;
 pub(crate) mod execs;
 mod flags;

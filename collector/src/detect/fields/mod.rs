@@ -27,9 +27,28 @@ type Table = &'static [(&'static str, Get)];
 const TABLES: [Table; 4] = [event::FIELDS, process::FIELDS, descriptor::FIELDS, container::FIELDS];
 
 /// Types of events that Falco does not have, with their arguments.
-const EVENTS: [(&str, &[&str]); 11] = [
+const EVENTS: [(&str, &[&str]); 14] = [
     ("container.start", &["exe", "args", "cwd", "uid", "tty"]),
-    ("container.exec", &["exe", "args", "cwd", "uid", "tty"]),
+    (
+        "container.create",
+        &[
+            "exe",
+            "args",
+            "cwd",
+            "uid",
+            "tty",
+            "privileged",
+            "user",
+            "capabilities",
+            "host_namespaces",
+            "sensitive_mounts",
+            "ports",
+            "labels",
+        ],
+    ),
+    ("container.exec", &["exe", "args", "cwd", "uid", "tty", "purpose"]),
+    ("container.pause", &[]),
+    ("container.unpause", &[]),
     ("container.stop", &[]),
     ("porthole.blindspot", &[]),
     ("porthole.bypass", &[]),

@@ -1,7 +1,7 @@
 //! `proc.*`, `thread.*`, `user.*`, `group.*`.
 
 use super::{Subject, Table, flag, number, text};
-use crate::event::Process;
+use crate::event::{Process, Purpose};
 use porthole_rules::event::{Asked, Value};
 
 pub(super) const FIELDS: Table = &[
@@ -52,6 +52,9 @@ pub(super) const FIELDS: Table = &[
     ("proc.is_exe_from_memfd", |s, _| text(&s.process()?.exepath).map(|_| Value::Bool(is_memfd(s)))),
     ("proc.is_exe_upper_layer", |s, _| s.process()?.upper_layer.and_then(flag)),
     ("proc.is_exe_lower_layer", |s, _| s.process()?.upper_layer.and_then(|upper| flag(!upper))),
+    ("proc.is_container_healthcheck", |s, _| is_probe(s, Purpose::Health)),
+    ("proc.is_container_liveness_probe", |s, _| is_probe(s, Purpose::Liveness)),
+    ("proc.is_container_readiness_probe", |s, _| is_probe(s, Purpose::Readiness)),
     ("thread.cap_effective", |s, _| s.process()?.cap_effective.map(|c| capabilities(c).into())),
     ("thread.cap_permitted", |s, _| s.process()?.cap_permitted.map(|c| capabilities(c).into())),
     ("user.uid", |s, _| s.process()?.uid.map(|n| Value::Uint(n.into()))),
@@ -103,6 +106,10 @@ fn of_ancestors<'a>(
         None => Some(Value::Any(process.ancestors().filter_map(value).collect::<Vec<_>>()))
             .filter(|all| !matches!(all, Value::Any(all) if all.is_empty())),
     }
+}
+
+fn is_probe(s: &Subject, wanted: Purpose) -> Option<Value<'static>> {
+    flag(s.container().probes.of_process(s.process()?) == wanted)
 }
 
 fn age(s: &Subject, p: &Process) -> Option<Value<'static>> {
