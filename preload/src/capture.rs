@@ -20,6 +20,23 @@ pub unsafe fn c_str<'a>(p: *const c_char, max: usize) -> &'a [u8] {
     unsafe { core::slice::from_raw_parts(p.cast(), n) }
 }
 
+/// What follows `name` in a string that starts with it, cut at `max` bytes. Of any other string only the first bytes are
+/// read: environments are long, and every program's start looks through its own.
+///
+/// # Safety
+/// As for [`c_str`], and `p` is not null.
+#[inline(always)]
+pub unsafe fn behind<'a>(p: *const c_char, name: &[u8], max: usize) -> Option<&'a [u8]> {
+    for (n, &byte) in name.iter().enumerate() {
+        // SAFETY: not past the NUL, which no byte of a name equals.
+        if unsafe { *p.add(n) } as u8 != byte {
+            return None;
+        }
+    }
+    // SAFETY: as above; the string goes on here.
+    Some(unsafe { c_str(p.add(name.len()), max) })
+}
+
 /// [`c_str`] sixteen bytes at a time, for strings on the hot path. The registers that it uses are the first two vector
 /// registers' lower halves, as every function may; the C library's own would also touch their upper halves, which a
 /// system call keeps.

@@ -1,7 +1,7 @@
 //! What the kernel put on the stack when the program started: arguments, environment, auxiliary vector.
 
 use crate::capture::{Strings, c_str};
-use crate::next;
+use crate::next::{self, Next};
 use core::ffi::{c_char, c_ulong};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -10,6 +10,8 @@ pub const AT_EXECFN: c_ulong = 31;
 
 #[unsafe(link_section = ".data")]
 static ENVIRON: AtomicUsize = AtomicUsize::new(0);
+#[unsafe(link_section = ".data")]
+static GETAUXVAL: Next = Next::new();
 
 /// The program's `environ`, as it is now.
 pub fn environment() -> Strings {
@@ -37,7 +39,7 @@ pub fn variable<'a>(environment: Strings, name: &[u8]) -> Option<&'a [u8]> {
 
 /// An entry of the auxiliary vector.
 pub fn auxiliary(kind: c_ulong) -> Option<c_ulong> {
-    let at = next::in_libc("getauxval")?;
+    let at = GETAUXVAL.address_in_libc("getauxval")?;
     // SAFETY: getauxval of the C library; it may set errno for an entry that is missing, and every entry asked for
     // here is always there on Linux.
     let get: unsafe extern "C" fn(c_ulong) -> c_ulong = unsafe { core::mem::transmute(at) };
@@ -54,11 +56,9 @@ pub fn executed_name() -> Option<*const c_char> {
 /// below the file name that the kernel put at its top.
 pub fn arguments(name: *const c_char) -> Option<(Strings, usize)> {
     const STACK: usize = 16 << 20;
-    let at = next::global("environ")?;
-    // SAFETY: the variable `environ`.
-    let environment = unsafe { *(at as *const usize) };
+    let environment = environment().array() as usize;
     let distance = (name as usize).checked_sub(environment)?;
-    if environment % 8 != 0 || distance > STACK {
+    if !environment.is_multiple_of(8) || distance > STACK {
         return None;
     }
     // argc, argv[0], …, argv[argc - 1], null, environ[0], …

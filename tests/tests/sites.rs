@@ -3,8 +3,9 @@
 
 use porthole_tests::compare::{Case, Hooked};
 use porthole_tests::scratch::{self, Scratch};
-use porthole_tests::{print_skip, targets};
+use porthole_tests::{binaries, print_skip, targets};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 const NONE: [&str; 0] = [];
@@ -123,4 +124,34 @@ fn memory_that_is_never_writable_and_executable() {
     let opens = hooked.events.opens("/etc/hostname");
     let open = opens.only("open of cat");
     assert_ne!(open.text("porthole.source"), "sites", "patched although the kernel forbids it: {open:?}");
+}
+
+// -- memory -----------------------------------------------------------------------------------------------------------
+
+/// KiB that a shell alone has written of its memory, rings aside: just started, and after 3,000 opens.
+fn shell_memory(hooked: Option<&str>) -> [i64; 2] {
+    const SUM: &str = "awk '/^[0-9a-f]+-/ { ring = $6 ~ /\\/rings\\// } /^Private_Dirty/ && !ring { kb += $2 }
+        END { print kb }' /proc/$$/smaps";
+    let script = format!("{SUM}; n=0; while [ $n -lt 3000 ]; do : >/dev/null; n=$((n + 1)); done; {SUM}");
+    let scratch = Scratch::new();
+    let mut command = Command::new(if hooked.is_some() { binaries::porthole() } else { "env".into() });
+    if let Some(depth) = hooked {
+        command.args(["run", "--depth", depth, "--events"]).arg(scratch.join("events")).arg("--");
+        command.env("PORTHOLE_STATE_DIR", scratch.join("s"));
+    }
+    let out = command.args(["dash", "-c", &script]).output().expect("dash runs");
+    let text = String::from_utf8_lossy(&out.stdout);
+    let kb: Vec<i64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    kb.try_into().unwrap_or_else(|_| panic!("two numbers: {out:?}"))
+}
+
+#[test]
+fn a_process_has_little_memory_of_ours_beside_its_ring() {
+    let bare = shell_memory(None);
+    for depth in ["symbols", "auto"] {
+        let hooked = shell_memory(Some(depth));
+        let more = [hooked[0] - bare[0], hooked[1] - bare[1]];
+        println!("depth {depth}: {} KiB more just started, {} KiB after 3,000 opens", more[0], more[1]);
+        assert!(more.iter().all(|kb| *kb <= 64), "{depth}: {hooked:?} KiB, bare {bare:?}");
+    }
 }

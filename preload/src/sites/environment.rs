@@ -42,8 +42,7 @@ enum Rest {
 
 fn value_without(entry: *const c_char, own: &[u8]) -> Option<Rest> {
     // SAFETY: a string of the environment.
-    let text = unsafe { crate::capture::c_str(entry, 4096) };
-    let value = text.strip_prefix(NAME)?;
+    let value = unsafe { crate::capture::behind(entry, NAME, 4096) }?;
     if value == own {
         return Some(Rest::Nothing);
     }
