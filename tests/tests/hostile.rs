@@ -318,7 +318,7 @@ fn registrations_that_are_none(f: &Fixture) {
          \x20   return f'{name}/container.json'\n\
          os.mkfifo(make('fifo')); os.mkdir(make('directory')); os.symlink('/etc/passwd',make('link'))\n\
          os.symlink('/dev/zero',make('zero')); open(make('garbage'),'wb').write(os.urandom(5000))\n\
-         open(make('huge'),'w').write(json.dumps({'id':'huge','name':'x'*6000000}))\n\
+         open(make('huge'),'w').write(json.dumps({'id':'huge','name':'x'*12000000}))\n\
          open(make('deep'),'w').write('['*1000000)\n\
          os.symlink('/etc','elsewhere'); os.symlink('loop','loop'); open('file','w'); os.mkfifo('pipe')\n\
          for odd in ['a b','new\\nline','\\x1b[31m','ü','x'*250]: os.makedirs(f'{odd}/share/rings'); open(f'{odd}/container.json','w').write('{}')\n\
