@@ -84,3 +84,40 @@ fn a_reader_that_leaves_ends_a_command_quietly() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(err(&output), "");
 }
+
+#[test]
+fn a_mistake_in_a_filter_or_a_rules_file_is_shown_where_it_is() {
+    let (status, out, err) = code(&["events", "--filter", "evt.type = openat and proc.nme = x"]);
+    assert_eq!((status, out.as_str()), (Some(2), ""));
+    let lines: Vec<&str> = err.lines().collect();
+    let caret = lines.iter().position(|l| l.trim() == "^").unwrap_or_else(|| panic!("{err}"));
+    let at = lines[caret].find('^').unwrap();
+    assert!(lines[caret - 1][at..].starts_with("proc.nme") && err.contains("proc.name"), "{err}");
+
+    let scratch = Scratch::new();
+    let file = scratch.join("rules.yaml");
+    let rule = |field| {
+        format!("- rule: r\n  desc: d\n  condition: evt.type = openat and {field} = x\n  output: o\n  priority: INFO\n")
+    };
+    let name = file.to_str().unwrap();
+    std::fs::write(&file, rule("proc.nme")).unwrap();
+    let (status, out, err) = code(&["rules", "check", name]);
+    assert_eq!(status, Some(1), "{out}{err}");
+    assert!(out.contains("not taken") && out.contains("line 1") && out.contains("LOAD_ERR_COMPILE_CONDITION"), "{out}");
+    assert!(out.lines().any(|l| l.trim() == "^"), "{out}");
+    std::fs::write(&file, rule("proc.name")).unwrap();
+    assert_eq!(code(&["rules", "check", name]).0, Some(0));
+    let (_, out, _) = code(&["rules", "check", "--format", "json", name]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["falco_load_results"][0]["successful"], true);
+    assert!(code(&["rules", "list", name]).1.contains("openat"));
+}
+
+#[test]
+fn the_vocabulary_is_listed() {
+    let (_, out, _) = code(&["fields", "proc."]);
+    assert!(out.contains("proc.aname") && !out.contains("proc.env ") && !out.contains("fd.name"), "{out}");
+    assert!(code(&["fields", "--all"]).1.lines().any(|l| l.starts_with("proc.env ") && l.contains("never")));
+    let (_, out, _) = code(&["events", "--list"]);
+    assert!(out.lines().any(|l| l.starts_with("openat ") && l.contains("flags")), "{out}");
+}

@@ -72,19 +72,23 @@ pub struct Problem {
 impl Problem {
     /// The place inside the condition with a caret below it; empty if it is about no condition.
     pub fn snippet(&self) -> String {
-        let Some((text, at)) = self.inside.as_deref() else { return String::new() };
-        let at = (0..=(*at).min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
-        // the line that it is on, of which not too much
-        let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
-        let end = text[at..].find('\n').map_or(text.len(), |n| at + n);
-        let before: Vec<char> = text[start..at].chars().collect();
-        let skipped = before.len().saturating_sub(60);
-        let shown: String = before[skipped..].iter().collect();
-        let after: String = text[at..end].chars().take(40).collect();
-        let dots = if skipped > 0 { "..." } else { "" };
-        let column = dots.len() + before.len() - skipped;
-        format!("{dots}{shown}{after}\n{}^", " ".repeat(column))
+        self.inside.as_deref().map_or_else(String::new, |(text, at)| caret(text, *at))
     }
+}
+
+/// The line of a text that a byte of it stands in, of which not too much, with a caret below the byte.
+pub fn caret(text: &str, at: usize) -> String {
+    let at = (0..=at.min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+    // the line that it is on, of which not too much
+    let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
+    let end = text[at..].find('\n').map_or(text.len(), |n| at + n);
+    let before: Vec<char> = text[start..at].chars().collect();
+    let skipped = before.len().saturating_sub(60);
+    let shown: String = before[skipped..].iter().collect();
+    let after: String = text[at..end].chars().take(40).collect();
+    let dots = if skipped > 0 { "..." } else { "" };
+    let column = dots.len() + before.len() - skipped;
+    format!("{dots}{shown}{after}\n{}^", " ".repeat(column))
 }
 
 impl Display for Problem {

@@ -108,7 +108,14 @@ fn main() -> ExitCode {
         print_skip(&format!("alerts: Falco's rules and cases are not in {}", falco::folder().display()));
         return ExitCode::SUCCESS;
     }
-    suite::run(fixture, tests![every_case_fires_what_it_must_and_nothing_else, an_alert_is_what_sidekick_takes])
+    suite::run(
+        fixture,
+        tests![
+            every_case_fires_what_it_must_and_nothing_else,
+            an_alert_is_what_sidekick_takes,
+            a_filter_is_applied_by_the_collector,
+        ],
+    )
 }
 
 impl Fixture {
@@ -244,6 +251,19 @@ fn every_case_fires_what_it_must_and_nothing_else(f: &Fixture) {
         }
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{wrong:#?}", wrong.len(), CASES.len());
+}
+
+fn a_filter_is_applied_by_the_collector(f: &Fixture) {
+    f.inside(Options::default(), |b| f.exec(b, &[], &["cat", "/etc/hostname", "/etc/passwd"]));
+    f.judged();
+    let filter = "fd.name = /etc/hostname and proc.aname = runc and not proc.name = sh";
+    let events = program::run(&mut f.collector.porthole(&["events", "--format", "json", "--filter", filter]));
+    let text = events.ok("porthole events --filter").text();
+    assert!(!text.is_empty());
+    for line in text.lines() {
+        let event: Value = serde_json::from_str(line).expect("an event");
+        assert_eq!((&event["fd.name"], &event["proc.name"]), (&"/etc/hostname".into(), &"cat".into()), "{event}");
+    }
 }
 
 /// What falcosidekick asks of an alert before it takes it.

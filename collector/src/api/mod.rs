@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |--|--|
-//! | `GET /v1/events?follow=&container=&last=` | events as JSON lines; endless with `follow=true` |
+//! | `GET /v1/events?follow=&container=&last=&filter=` | events as JSON lines; endless with `follow=true` |
 //! | `GET /v1/containers` | an array of [`crate::status::ContainerView`] |
 //! | `GET /v1/status` | [`StatusReply`] |
 //! | `GET /healthz` | `{"status": "ok"}` |
@@ -35,6 +35,8 @@ pub struct EventsQuery {
     pub container: Option<String>,
     /// At most so many of the events kept in memory; without it all of them, with `follow` [`FOLLOW_LAST`].
     pub last: Option<usize>,
+    /// Only those that this condition is true for.
+    pub filter: Option<String>,
 }
 
 /// What `/v1/status` answers.
@@ -98,9 +100,10 @@ impl EventsQuery {
         if let Some(last) = self.last {
             uri += &format!("&last={last}");
         }
-        if let Some(container) = &self.container {
-            uri += "&container=";
-            for byte in container.bytes() {
+        for (name, value) in [("container", &self.container), ("filter", &self.filter)] {
+            let Some(value) = value else { continue };
+            uri += &format!("&{name}=");
+            for byte in value.bytes() {
                 let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
                 uri += &if plain { char::from(byte).to_string() } else { format!("%{byte:02X}") };
             }
@@ -123,7 +126,12 @@ mod tests {
 
     #[test]
     fn a_query_reads_back_as_it_was() {
-        let query = EventsQuery { follow: true, container: Some("a b&c=ü%".into()), last: Some(7) };
+        let query = EventsQuery {
+            follow: true,
+            container: Some("a b&c=ü%".into()),
+            last: Some(7),
+            filter: Some("a = \"b\"".into()),
+        };
         let uri: hyper::Uri = query.uri().parse().unwrap();
         let axum::extract::Query(back) = axum::extract::Query::<EventsQuery>::try_from_uri(&uri).unwrap();
         assert_eq!(back, query);

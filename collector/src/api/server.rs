@@ -2,7 +2,9 @@
 
 use super::body::EventsBody;
 use super::{EventsQuery, StatusReply, Versions, metrics};
+use crate::detect::filter::Filter;
 use crate::error::Error;
+use crate::event::Event;
 use crate::hub::{self, Hub};
 use crate::status::{ContainerView, Status};
 use axum::extract::rejection::QueryRejection;
@@ -186,12 +188,17 @@ async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, 
         Ok(query) => query,
         Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
     };
+    let filter = match query.filter.as_deref().map(Filter::new).transpose() {
+        Ok(filter) => filter,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, format!("filter: {why}")),
+    };
     let (last, follow) = (query.last(), query.follow);
     let known = || shared.view.containers().is_none_or(|all| all.iter().any(|c| query.wants_container(c)));
     let unknown = !follow && !known();
-    let wanted = query.clone();
+    let meant = query.clone();
+    let wanted = move |event: &Event| meant.wants(event) && filter.as_ref().is_none_or(|f| f.holds(event));
     let (kept, live) = if follow {
-        match shared.hub.subscribe(last, hub::QUEUE, move |event| wanted.wants(event)) {
+        match shared.hub.subscribe(last, hub::QUEUE, wanted) {
             Some((kept, live)) => (kept, Some(live)),
             None => {
                 let why = "the collector is stopping, or too many readers follow its events; try again later";
@@ -199,7 +206,7 @@ async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, 
             }
         }
     } else {
-        (shared.hub.last(last, |event| wanted.wants(event)), None)
+        (shared.hub.last(last, wanted), None)
     };
     if let Some(container) = query.container.filter(|_| unknown && kept.is_empty()) {
         let why = format!("no container {container:?}; `porthole containers` lists those that are known");

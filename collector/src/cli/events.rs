@@ -17,6 +17,7 @@ Examples:
   porthole events -f                     the last 10, then new events as they come, until interrupted
   porthole events -f --last 0            only new ones
   porthole events --container web        one container's, by name, id or start of the id
+  porthole events -f --filter 'evt.type = connect and not fd.sip in (10.0.0.1)'
   porthole events -f --format json | jq -r '.\"proc.cmdline\"'
 
 Times of compact lines are UTC. Every event is one JSON object with Falco's field names.")]
@@ -27,6 +28,12 @@ pub struct Args {
     /// Only events of this container: its name, id, or the first four or more digits of its id
     #[arg(long, value_name = "C")]
     container: Option<String>,
+    /// Only events that CONDITION is true for: the language of rules, over the same fields (`porthole fields`)
+    #[arg(long, value_name = "CONDITION", value_parser = crate::detect::filter::checked)]
+    filter: Option<String>,
+    /// List the types of events that there are, with their arguments
+    #[arg(long, conflicts_with_all = ["follow", "container", "filter", "last", "format"])]
+    list: bool,
     /// At most the last N of the kept events [default: all, with --follow 10]
     #[arg(long, value_name = "N")]
     last: Option<usize>,
@@ -36,7 +43,10 @@ pub struct Args {
 }
 
 pub fn main(args: Args, state_dir: PathBuf) -> Result<(), Stop> {
-    let query = EventsQuery { follow: args.follow, container: args.container, last: args.last };
+    if args.list {
+        return super::print(&super::rules::types());
+    }
+    let query = EventsQuery { follow: args.follow, container: args.container, last: args.last, filter: args.filter };
     let mut out = io::stdout().lock();
     let paint = Paint::for_stream(&out);
     let mut result = Ok(());

@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 pub mod inherited;
 mod printer;
+mod rules;
 mod run;
 pub(crate) mod signals;
 mod status;
@@ -39,6 +40,8 @@ enum Verb {
     Run(run::Args),
     Compare(compare::Args),
     Events(events::Args),
+    Rules(rules::Args),
+    Fields(rules::FieldsArgs),
     Containers(containers::Args),
     Status(status::Args),
     Doctor(doctor::Args),
@@ -94,6 +97,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => return run::main(args, given),
         Verb::Compare(args) => return compare::main(args, given),
         Verb::Events(args) => events::main(args, state_dir()),
+        Verb::Rules(args) => rules::main(args),
+        Verb::Fields(args) => rules::fields(&args),
         Verb::Containers(args) => containers::main(args, state_dir()),
         Verb::Status(args) => status::main(args, state_dir()),
         Verb::Doctor(args) => doctor::main(args, state_dir()),
@@ -157,7 +162,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_not_offered() {
-        for args in [&["porthole", "alerts"][..], &["porthole", "events", "--filter", "x"]] {
+        for args in [&["porthole", "alerts"][..], &["porthole", "events", "--filter", "x and"]] {
             assert_eq!(Cli::try_parse_from(args).unwrap_err().exit_code(), 2);
         }
     }

@@ -13,7 +13,7 @@ const LARGEST: u64 = 16 << 20;
 ///
 /// # Errors
 /// When one cannot be read.
-pub(super) fn paths(listed: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+pub(crate) fn paths(listed: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut all = vec![];
     for path in listed {
         if !path.is_dir() {
@@ -33,7 +33,7 @@ pub(super) fn paths(listed: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 ///
 /// # Errors
 /// When one cannot be read.
-pub(super) fn read(listed: &[PathBuf]) -> Result<Vec<File>, Error> {
+pub(crate) fn read(listed: &[PathBuf]) -> Result<Vec<File>, Error> {
     paths(listed)?.iter().map(|path| read_one(path)).collect()
 }
 

@@ -5,8 +5,11 @@
 
 mod alert;
 pub mod config;
+#[cfg(test)]
+mod examples;
 pub mod fields;
-mod files;
+pub(crate) mod files;
+pub mod filter;
 pub mod outputs;
 mod rules;
 #[cfg(test)]
@@ -23,6 +26,7 @@ pub use config::Plan;
 use fields::{Memo, Subject};
 use outputs::Outputs;
 use porthole_rules::program::Scratch;
+use porthole_rules::ruleset::Ruleset;
 use rules::Rules;
 use std::sync::{Arc, Mutex};
 
@@ -71,6 +75,14 @@ impl Kinds {
 /// Why they are not taken.
 pub fn check(plan: &Plan) -> Result<(), Error> {
     Rules::load(plan).map(drop)
+}
+
+/// A plan's rules, loaded.
+///
+/// # Errors
+/// Why they are not taken.
+pub(crate) fn loaded(plan: &Plan) -> Result<Ruleset, Error> {
+    Rules::load(plan).map(|rules| rules.set)
 }
 
 impl Detector {

@@ -20,17 +20,24 @@ pub enum Align {
 pub struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
+    longest: usize,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[(&'static str, Align)]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+        Table { columns: columns.to_vec(), rows: Vec::new(), longest: CELL }
+    }
+
+    /// The same, whose cells are never cut: it holds nothing that a container says.
+    pub fn whole(columns: &[&'static str]) -> Table {
+        let columns: Vec<_> = columns.iter().map(|name| (*name, Align::Left)).collect();
+        Table { longest: usize::MAX, ..Table::new(&columns) }
     }
 
     /// Adds a row; its cells may hold anything, they are escaped here. Missing cells stay empty.
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let row = cells.into_iter().take(self.columns.len()).map(|c| escape_cut(c.as_ref(), CELL).into_owned());
+        let row = cells.into_iter().take(self.columns.len()).map(|c| escape_cut(c.as_ref(), self.longest).into_owned());
         self.rows.push(row.collect());
     }
 
