@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// Records of one container that may be on their way through the stages: some ten milliseconds of work. What else it
-/// has made stays in its rings, and others have their turn.
-pub(crate) const SHARE: usize = 4096;
+/// Records of one container that may be on their way through the stages, until their events are written: some
+/// milliseconds of work, and where an output is slow less than a second of its time. What else it has made stays in its
+/// rings, and others have their turn.
+pub(crate) const SHARE: usize = 1024;
 
 /// One registered container.
 pub(crate) struct Container {
@@ -22,7 +23,7 @@ pub(crate) struct Container {
     pub registration: Registration,
     pub info: Arc<ContainerInfo>,
     pub counters: Counters,
-    /// Records that were read from its rings and have not become events yet.
+    /// Records that were read from its rings and whose events are not written yet.
     on_their_way: AtomicUsize,
     /// Whether its end has been seen.
     pub deleted: AtomicBool,
@@ -71,6 +72,12 @@ impl Container {
     /// Whether so much of it is on its way that it must wait.
     pub fn has_its_share(&self) -> bool {
         self.on_their_way.load(Relaxed) >= SHARE
+    }
+
+    /// Whether even what belongs before something new of it must wait. A container that starts processes while it floods
+    /// would have no bound otherwise.
+    pub fn is_far_beyond(&self) -> bool {
+        self.on_their_way.load(Relaxed) >= 4 * SHARE
     }
 
     pub fn view(&self) -> ContainerView {

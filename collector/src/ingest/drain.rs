@@ -318,6 +318,10 @@ impl Ingest {
     /// is left.
     pub(super) fn close_rings(&mut self, container: u64, late: bool) -> bool {
         let now = Instant::now();
+        if !late && self.registered(container).is_some_and(|c| c.container.has_its_share()) {
+            return false;
+        }
+        self.tell_ends(container);
         let ids: Vec<SessionId> =
             self.sessions.iter().filter(|(_, o)| o.container == container).map(|(id, _)| *id).collect();
         for id in ids {

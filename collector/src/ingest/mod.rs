@@ -250,6 +250,8 @@ impl Ingest {
         while Instant::now() < deadline {
             self.turn(Some(Duration::from_millis(1)));
             self.awaiting_now();
+            let ids: Vec<u64> = self.containers.keys().copied().collect();
+            ids.into_iter().for_each(|id| self.tell_ends(id));
             if !self.drain_all() && self.connections.is_empty() {
                 break;
             }

@@ -20,6 +20,13 @@ pub(super) struct Process {
     pub sessions: Vec<SessionId>,
 }
 
+/// A process that has ended.
+pub(super) struct Ended {
+    pub pid: u32,
+    pub status: Option<i32>,
+    pub sessions: Vec<SessionId>,
+}
+
 impl Ingest {
     /// Learns of the process's end through its pidfd. A second session of the same process means that it has executed
     /// a program: the ring of the old image, which is the last one, may be over.
@@ -87,14 +94,19 @@ impl Ingest {
                 .map(|s| s.exit_code)
         };
         let status = of_pidfd.or_else(of_zombie);
+        self.end_in_turn(container, Ended { pid, status, sessions: process.sessions });
+    }
+
+    /// Tells of a process's end, its last words first.
+    pub(super) fn tell_end(&mut self, container: u64, ended: Ended) {
         let now = Instant::now();
-        for id in process.sessions {
+        for id in ended.sessions {
             self.drain(id, now);
             self.check_over(id, now);
         }
         if let Some(c) = self.registered(container) {
             let container = c.container.clone();
-            self.send(Message::Exited { container, pid, status });
+            self.send(Message::Exited { container, pid: ended.pid, status: ended.status });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::containers::{Side, Watch};
 use super::message::{Message, SessionId};
-use super::processes::Process;
+use super::processes::{Ended, Process};
 use super::users::Users;
 use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, tamper};
 use crate::container::Container;
@@ -67,6 +67,8 @@ pub(super) struct Registered {
     pub overfull: bool,
     /// Rings that wait until fewer of the container's records are on their way.
     pub behind: VecDeque<SessionId>,
+    /// Ends of processes whose last words wait likewise.
+    pub ended: VecDeque<Ended>,
 }
 
 impl Ingest {
@@ -160,6 +162,7 @@ impl Ingest {
                 awaiting: 0,
                 overfull: false,
                 behind: VecDeque::new(),
+                ended: VecDeque::new(),
             });
         }
         self.scan_execs(id);

@@ -221,11 +221,12 @@ impl Ingest {
         Ok(())
     }
 
-    /// Drains what a new session's events may follow from, whatever the container's share: the same process's ring before
-    /// an exec, its parent's, and the one a forked child wrote to. `pid`: on the host, where the kernel has told it.
+    /// Drains what a new session's events may follow from, even where the container has its share: the same process's
+    /// ring before an exec, its parent's, and the one a forked child wrote to. `pid`: on the host, where the kernel has
+    /// told it.
     pub(super) fn drain_relatives(&mut self, container: u64, hello: &Hello, pid: Option<u32>) {
         let now = Instant::now();
-        let Some(c) = self.registered(container) else { return };
+        let Some(c) = self.registered(container).filter(|c| !c.container.is_far_beyond()) else { return };
         let parent = pid.and_then(facts::stat).map_or(0, |s| s.ppid);
         let of_host = [pid.unwrap_or(0), parent];
         let mut ids: Vec<SessionId> =

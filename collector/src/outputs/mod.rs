@@ -4,7 +4,7 @@ mod repeated;
 mod writer;
 
 use crate::cleanup;
-use crate::container::Container;
+use crate::container::{Container, OnTheirWay};
 use crate::event::Event;
 use crate::ingest::ring::Ring;
 use crate::owed::{self, Owed};
@@ -22,6 +22,8 @@ pub(crate) use writer::Writer;
 /// What the tag stage hands on, in order.
 pub(crate) enum Output {
     Event(Arc<Event>),
+    /// The records of one look at a ring have become events; those before this are written when it is dropped.
+    Told(OnTheirWay),
     /// Everything of this ring before the position has been handed on.
     Release(Arc<Ring>, Reader),
     /// What a restarted collector must know of a session.
@@ -38,8 +40,10 @@ pub(crate) enum Output {
     Gone(Arc<Container>),
 }
 
-/// Events that are written with one system call at most.
+/// Batches that are taken together, and how much of them is written before what it was made from is let go: where an
+/// output is slow, rings have room again in the time of so many events.
 const BATCHES: usize = 64;
+const PIECE: usize = 1024;
 
 /// Runs until the tag stage has gone away.
 pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Option<&Arc<dyn Publish>>) {
@@ -52,25 +56,30 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
             Err(RecvTimeoutError::Disconnected) => break,
         };
         batch.extend(rx.try_iter().take(BATCHES).flatten());
-        let events = || {
-            batch.iter().filter_map(|o| match o {
-                Output::Event(event) => Some(event),
-                _ => None,
-            })
-        };
-        for writer in &mut writers {
-            writer.write(events());
-        }
-        if let Some(hub) = hub {
-            events().for_each(|event| hub.publish(event));
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(PIECE));
+            let events = || {
+                batch.iter().filter_map(|o| match o {
+                    Output::Event(event) => Some(event),
+                    _ => None,
+                })
+            };
+            for writer in &mut writers {
+                writer.write(events());
+            }
+            if let Some(hub) = hub {
+                events().for_each(|event| hub.publish(event));
+            }
+            let now = Instant::now();
+            for output in batch {
+                if let Output::Save(ring, _) = &output {
+                    young.push_back((now + YOUNG, ring.clone()));
+                }
+                settle(output);
+            }
+            batch = rest;
         }
         let now = Instant::now();
-        for output in batch {
-            if let Output::Save(ring, _) = &output {
-                young.push_back((now + YOUNG, ring.clone()));
-            }
-            settle(output);
-        }
         while young.front().is_some_and(|y| y.0 <= now) {
             if let Some((_, ring)) = young.pop_front() {
                 ring.position().grow_up();
@@ -85,6 +94,7 @@ pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Opt
 fn settle(output: Output) {
     match output {
         Output::Event(_) => {}
+        Output::Told(share) => drop(share),
         Output::Release(ring, reader) => ring.release(reader),
         Output::Save(ring, saved) => ring.position().save(*saved),
         Output::Owe(container, owed) => {

@@ -32,7 +32,7 @@ use crate::ingest::facts;
 use crate::ingest::message::{Message, SessionId};
 use crate::outputs::Output;
 use crate::pace::{self, Pace};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use index::Deadlines;
 use newcomers::Newcomers;
 use pending::Waiting;
@@ -41,10 +41,15 @@ use sessions::Tracked;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Outputs gathered before they are handed on.
 const BATCH: usize = 1024;
+/// Outputs that wait here while the queue of the next stage is full. Small ones would fill that queue in a moment, and
+/// the stages before would stand still; what one container has on its way is bounded by its share.
+const WAITING: usize = 16 * BATCH;
+/// When a full queue is tried again.
+const AGAIN: Duration = Duration::from_micros(500);
 
 /// A container as this stage follows it.
 pub(crate) struct Followed {
@@ -90,6 +95,8 @@ pub(crate) struct Tagger {
     /// Nothing comes any more: what is waited for is decided by what is known.
     ending: bool,
     out: Vec<Output>,
+    /// The next stage's queue was full when it was tried last.
+    full: bool,
     tx: Sender<Vec<Output>>,
 }
 
@@ -117,6 +124,7 @@ impl Tagger {
             events,
             ending: false,
             out: vec![],
+            full: false,
             tx,
         }
     }
@@ -126,7 +134,10 @@ impl Tagger {
         let mut pace = Pace::new();
         loop {
             let now = Instant::now();
-            let deadline = if self.out.is_empty() { self.deadlines.next() } else { Some(now) };
+            let deadline = match (self.out.is_empty(), self.full) {
+                (true, _) => self.deadlines.next(),
+                (false, full) => Some(if full { now + AGAIN } else { now }),
+            };
             let message = pace.receive(rx, deadline);
             match message {
                 Ok(message) => self.take(message),
@@ -158,8 +169,16 @@ impl Tagger {
     }
 
     fn flush(&mut self) {
-        if !self.out.is_empty() {
-            pace::send(&self.tx, std::mem::take(&mut self.out));
+        self.full = false;
+        if self.out.is_empty() {
+            return;
+        }
+        let out = std::mem::take(&mut self.out);
+        if out.len() >= WAITING || self.ending {
+            pace::send(&self.tx, out);
+        } else if let Err(TrySendError::Full(out)) = self.tx.try_send(out) {
+            self.out = out;
+            self.full = true;
         }
     }
 

@@ -4,6 +4,7 @@ use super::Tagger;
 use super::index::{Late, Wait};
 use super::newcomers::{Newcomer, Program};
 use super::sessions::Tracked;
+use crate::container::OnTheirWay;
 use crate::ingest::message::{Batch, SessionId};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -105,17 +106,19 @@ impl Tagger {
         }
         // The session stays open until the last of its batches is told, even if it is over by now.
         t.undecided += 1;
+        let container = t.container.clone();
         self.tell_go(id, held.time_ns);
         self.save(id);
         let count = held.batches.len();
         for (n, mut batch) in held.batches.into_iter().enumerate() {
+            // From here on it waits for nothing but the outputs.
+            batch.share = Some(OnTheirWay::new(&container, batch.items.len()));
             // An exec's failure may stand in the next one.
             batch.cut |= n + 1 < count;
             self.records(batch);
         }
         let Some(t) = self.sessions.get_mut(&id) else { return };
         t.undecided -= 1;
-        let container = t.container.clone();
         if let Some((pid, status)) = t.exited.take() {
             self.exited(&container, pid, status);
         }

@@ -6,6 +6,7 @@ use super::{Draft, Tagger, called, flags, paths, sockets};
 use crate::event::{Source, Text, Value, lossy, text};
 use crate::ingest::message::{Batch, Item, SessionId};
 use crate::loss::Counters;
+use crate::outputs::Output;
 use porthole_common::record::{Call, Chdir, Exit, Fork, Open, Record, Sandbox};
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ impl Tagger {
         if !batch.cut {
             self.settle_fresh(id);
         }
+        self.out.extend(batch.share.map(Output::Told));
         if let Some(t) = self.sessions.get_mut(&id) {
             t.until = Some(batch.until);
             let container = t.container.clone();
