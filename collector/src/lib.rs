@@ -21,6 +21,7 @@ pub mod format;
 pub mod fuzzing;
 pub mod hub;
 mod ingest;
+pub mod install;
 mod json;
 mod loss;
 mod outputs;

@@ -30,8 +30,8 @@ impl Docker {
     /// If it does not come up, with its log.
     pub fn start(state_dir: &Path, options: &[&str]) -> Docker {
         let scratch = Scratch::new();
-        let config = serde_json::json!({ "runtimes": { RUNTIME: { "path": binaries::porthole_runc() } } });
-        let config = scratch.file("daemon.json", config.to_string());
+        let config = scratch.file("daemon.json", CONFIG);
+        install("install", &scratch);
         let log = std::fs::File::create(scratch.join("log")).expect("an own file");
         // dies with this process, whatever ends it
         let mut command = Command::new("setpriv");
@@ -123,6 +123,11 @@ impl Drop for Docker {
             let _ = std::fs::remove_dir(group);
         }
         let left = scratch::mounts_below(self.scratch.path());
+        install("uninstall", &self.scratch);
+        let config = std::fs::read_to_string(self.scratch.join("daemon.json")).unwrap_or_default();
+        if config != CONFIG && !std::thread::panicking() {
+            panic!("porthole uninstall has not restored the configuration: {config}");
+        }
         if !left.is_empty() {
             eprintln!("dockerd left mounts, now removed: {left:?}");
         }
@@ -171,6 +176,17 @@ impl Drop for Container<'_> {
     fn drop(&mut self) {
         self.docker.run(&["rm", "-f", &self.id]);
     }
+}
+
+/// The daemon's configuration before porthole is told to it, in a form that no serializer makes.
+const CONFIG: &str = "{ \"log-level\":\"warn\" ,\n\t\"max-concurrent-downloads\": 2\n}";
+
+/// `porthole install docker`, or `uninstall`, as people do it.
+fn install(verb: &str, scratch: &Scratch) {
+    let mut command = Command::new(binaries::porthole());
+    command.args([verb, "docker", "--config"]).arg(scratch.join("daemon.json"));
+    command.arg("--wrapper").arg(binaries::porthole_runc()).arg("--keep-in").arg(scratch.join("kept"));
+    program::run(&mut command).ok("porthole install");
 }
 
 fn cgroup(scratch: &Scratch) -> String {

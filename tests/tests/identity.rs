@@ -1,14 +1,16 @@
 //! Containers of podman and containerd: each event says who its container is, the first ones too, and it is what the
 //! engine says.
 
+use porthole_tests::binaries;
 use porthole_tests::collector::Collector;
 use porthole_tests::containerd::Containerd;
 use porthole_tests::events::Events;
 use porthole_tests::podman::{self, Podman};
+use porthole_tests::program;
 use porthole_tests::{rootfs, skip, suite, tests};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 struct Fixture {
     collector: Collector,
@@ -27,7 +29,10 @@ fn fixture() -> Fixture {
 }
 
 fn main() -> ExitCode {
-    suite::run(fixture, tests![podmans_containers, podmans_exec, a_burst_of_podman, containers_of_ctr])
+    suite::run(
+        fixture,
+        tests![podmans_containers, podmans_exec, a_burst_of_podman, containers_of_ctr, what_is_installed_is_understood],
+    )
 }
 
 impl Fixture {
@@ -135,6 +140,43 @@ fn a_burst_of_podman(f: &Fixture) {
             && (e.text("container.name").is_empty() || e.text("container.image.tag") != "1")
     });
     assert!(without.is_empty(), "{without}");
+}
+
+/// The engines themselves read what `porthole install` has written.
+fn what_is_installed_is_understood(f: &Fixture) {
+    let dir = f.collector.scratch().dir("installed");
+    let wrapper = binaries::porthole_runc().display().to_string();
+    let kept = dir.join("kept").display().to_string();
+    let porthole = |verb: &str, engine: &str, name: &str, options: &[&str]| {
+        let config = dir.join(name).display().to_string();
+        let all = [&[verb, engine, "--config", &config, "--wrapper", &wrapper, "--keep-in", &kept], options].concat();
+        program::run(&mut f.collector.porthole(&all)).ok("porthole install").text()
+    };
+    let text_of = |name: &str| std::fs::read_to_string(dir.join(name)).expect("an own file");
+    for (name, text) in [("new.toml", ""), ("old.toml", "# kept\nversion = 2\n[grpc]\nuid = 7\n")] {
+        std::fs::write(dir.join(name), text).expect("an own file");
+        let would = porthole("install", "containerd", name, &["--default", "--dry-run"]);
+        assert!(would.contains("+  BinaryName") || would.contains("+BinaryName"), "{would}");
+        assert_eq!(text_of(name), text, "--dry-run changes nothing");
+        porthole("install", "containerd", name, &["--default"]);
+        let mut dump = Command::new("containerd");
+        let dump = program::run(dump.arg("-c").arg(dir.join(name)).args(["config", "dump"]));
+        let dump = dump.ok("containerd config dump").text();
+        for line in [format!("BinaryName = {wrapper:?}"), "default_runtime_name = \"porthole\"".into()] {
+            assert!(dump.contains(&line), "{line}: {dump}");
+        }
+        porthole("uninstall", "containerd", name, &[]);
+        assert_eq!(text_of(name), text);
+    }
+    if !std::path::Path::new("/usr/bin/podman").exists() {
+        skip!("podman is not installed");
+    }
+    porthole("install", "podman", "porthole.conf", &["--default"]);
+    let mut info = Command::new("/usr/bin/podman");
+    info.env("CONTAINERS_CONF", dir.join("porthole.conf"));
+    info.arg("--root").arg(dir.join("r")).arg("--runroot").arg(dir.join("rr"));
+    let path = program::run(info.args(["info", "--format", "{{.Host.OCIRuntime.Path}}"])).ok("podman info").text();
+    assert_eq!(path, wrapper);
 }
 
 fn containers_of_ctr(f: &Fixture) {

@@ -9,6 +9,7 @@ mod containers;
 mod doctor;
 mod events;
 pub mod inherited;
+mod install;
 mod printer;
 mod rules;
 mod run;
@@ -45,6 +46,8 @@ enum Verb {
     Containers(containers::Args),
     Status(status::Args),
     Doctor(doctor::Args),
+    Install(install::Args),
+    Uninstall(install::UninstallArgs),
 }
 
 /// The form of a listing.
@@ -102,6 +105,8 @@ pub fn main() -> ExitCode {
         Verb::Containers(args) => containers::main(args, state_dir()),
         Verb::Status(args) => status::main(args, state_dir()),
         Verb::Doctor(args) => doctor::main(args, state_dir()),
+        Verb::Install(args) => install::main(args),
+        Verb::Uninstall(args) => install::uninstall(args),
     };
     match done {
         Ok(()) | Err(Stop::Unread) => ExitCode::SUCCESS,
