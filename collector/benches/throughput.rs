@@ -5,6 +5,8 @@
 mod support;
 
 use nix::time::{ClockId, clock_gettime};
+use porthole_collector::detect::outputs::Target;
+use porthole_collector::detect::{Detector, Plan};
 use porthole_collector::event::Event;
 use porthole_collector::pipeline::{self, Options, Publish, Sink, Without};
 use porthole_common::limits::RING_HEADER;
@@ -14,6 +16,7 @@ use porthole_common::ring::{self, RECORD_HEADER};
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -105,14 +108,28 @@ fn cpu() -> Duration {
 }
 
 fn main() {
-    for (title, file) in [("counted", false), ("JSON lines in a file", true)] {
-        let mut rates: Vec<u64> = (0..5).map(|_| round(file)).collect();
+    let modes = [("counted", false, false), ("JSON lines in a file", true, false), ("upstream's rules", false, true)];
+    for (title, file, judged) in modes {
+        if judged && upstream().is_none() {
+            println!("SKIP: upstream's rules are not in PORTHOLE_FALCO_DATA");
+            continue;
+        }
+        let mut rates: Vec<u64> = (0..5).map(|_| round(file, judged)).collect();
         rates.sort_unstable();
         println!("collector, ring -> tag -> {title}: {} events/s of CPU (median of {rates:?})", rates[rates.len() / 2]);
     }
 }
 
-fn round(file: bool) -> u64 {
+/// Upstream's rules files, where they are.
+fn upstream() -> Option<Vec<PathBuf>> {
+    let named = std::env::var_os("PORTHOLE_FALCO_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/falco"));
+    let names = ["falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml"];
+    let files: Vec<PathBuf> = names.iter().map(|n| folder.join("upstream-rules").join(n)).collect();
+    files.iter().all(|f| f.is_file()).then_some(files)
+}
+
+fn round(file: bool, judged: bool) -> u64 {
     let state = State::new();
     let container = state.register("0123456789abcdef0123456789abcdef");
     let mut total = 0;
@@ -126,8 +143,13 @@ fn round(file: bool) -> u64 {
     }
     let hub = Arc::new(Count(AtomicU64::new(0)));
     let (started, deadline) = (cpu(), Instant::now() + Duration::from_secs(60));
+    let mut publish: Arc<dyn Publish> = hub.clone();
+    if let Some(rules) = upstream().filter(|_| judged) {
+        let target = Target::File { path: "/dev/null".into(), keep_open: true };
+        publish = Arc::new(Detector::start(&Plan::of(rules, target), Some(publish)).expect("upstream's rules"));
+    }
     let sinks = if file { vec![Sink::File(state.events())] } else { vec![] };
-    let options = Options { state_dir: state.path.clone(), sinks, hub: Some(hub.clone()), without: Without::default() };
+    let options = Options { state_dir: state.path.clone(), sinks, hub: Some(publish), without: Without::default() };
     let pipeline = pipeline::start(options).expect("the collector starts");
     while hub.0.load(Relaxed) < total {
         assert!(Instant::now() < deadline, "{} of {total} events", hub.0.load(Relaxed));

@@ -83,6 +83,7 @@ struct Raw {
     append_output: Vec<RawAppend>,
     static_fields: BTreeMap<String, String>,
     stdout_output: RawSwitch,
+    syslog_output: RawSwitch,
     file_output: RawFileOutput,
     outputs_queue: RawQueue,
 }
@@ -103,6 +104,7 @@ fn split(raw: Raw) -> (Raw, detect::config::Raw) {
         append_output: raw.append_output,
         static_fields: raw.static_fields,
         stdout_output: raw.stdout_output,
+        syslog_output: raw.syslog_output,
         file_output: raw.file_output,
         outputs_queue: raw.outputs_queue,
     };

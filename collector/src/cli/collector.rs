@@ -114,7 +114,6 @@ impl Args {
         };
         let plan = Plan::load(self.config.as_deref(), overrides)?;
         Redactor::new(plan.redact.0, &plan.redact.1)?;
-        plan.alerts.as_ref().map_or(Ok(()), detect::check)?;
         Ok(plan)
     }
 }
@@ -128,6 +127,7 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let signals = Signals::block(&supervisor::SIGNALS)?;
     pipeline::raise_descriptor_limit(); // a socket for each container, here and in the worker
     let plan = args.plan(state_dir.clone())?;
+    plan.alerts.as_ref().map_or(Ok(()), detect::check)?;
     let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
     let _lock = pipeline::lock_state(&plan.state_dir, layout::COLLECTOR_LOCK, PREDECESSOR)?;
     let socket = plan.state_dir.join(layout::API_SOCKET);
@@ -140,7 +140,7 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     }
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
     arguments.push("--worker".into());
-    let check = Box::new(move || args.plan(state_dir.clone()).map(drop));
+    let check = Box::new(move || args.plan(state_dir.clone())?.alerts.as_ref().map_or(Ok(()), detect::check));
     let setup = supervisor::Setup { signals, notify: Notify::from_env(), store, program, arguments, check };
     let well = Supervisor::new(setup).run();
     if !activated {
@@ -174,8 +174,12 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     };
     let mut sinks: Vec<Sink> = plan.file.clone().map(Sink::File).into_iter().collect();
     sinks.extend((plan.stdout == Some(Format::Json)).then_some(Sink::Stdout));
-    let detector = plan.alerts.as_ref().map(|alerts| Detector::start(alerts, Some(hub.clone()))).transpose()?;
-    let detector = detector.map(Arc::new);
+    let start = |alerts| Detector::start_anyway(alerts, Some(hub.clone()));
+    let detector = plan.alerts.as_ref().map(start).transpose()?.map(|(detector, broken)| {
+        // the supervisor has taken them: somebody has changed them since
+        broken.iter().for_each(|e| complain(&format!("{e}\nno rules are judged until this is right")));
+        Arc::new(detector)
+    });
     if let Some(detector) = &detector {
         detector.notices().iter().for_each(|notice| complain(notice));
     }
@@ -197,7 +201,14 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     }
     let _ = control.say(&Word::Ready);
 
-    let waited = serve(&signals, &control);
+    let refresh = || {
+        if let (Some(detector), Some(alerts)) = (&detector, &plan.alerts)
+            && let Some(said) = detector.refresh(alerts)
+        {
+            complain(&said);
+        }
+    };
+    let waited = serve(&signals, &control, refresh);
     let mut status = live.take().map(Pipeline::stop).unwrap_or_default();
     if let Some(detector) = detector {
         detector.stop();
@@ -242,7 +253,7 @@ fn kept(control: &Control) -> Result<(HashMap<String, OwnedFd>, u64), Error> {
 }
 
 /// Until the worker shall stop; says meanwhile that it lives.
-fn serve(signals: &Signals, control: &Control) -> Result<(), Error> {
+fn serve(signals: &Signals, control: &Control, refresh: impl Fn()) -> Result<(), Error> {
     loop {
         let arrived = signals.wait_for(BEAT)?;
         let asked = arrived.is_some_and(|a| a.signal == Signal::SIGTERM);
@@ -250,6 +261,7 @@ fn serve(signals: &Signals, control: &Control) -> Result<(), Error> {
             return Ok(());
         }
         let _ = control.say(&Word::Beat);
+        refresh();
     }
 }
 

@@ -41,11 +41,14 @@ impl Default for Style {
 #[derive(Debug)]
 pub(super) struct Line {
     pub text: String,
+    /// 0 = the worst, as syslog counts.
+    pub severity: u8,
 }
 
 impl Style {
     pub(super) fn line(&self, alert: Alert) -> Line {
-        Line { text: if self.json { self.object(alert) } else { escaped(&self.text(&alert)) } }
+        let severity = Priority::ALL.iter().position(|p| *p == alert.priority).unwrap_or_default() as u8;
+        Line { severity, text: if self.json { self.object(alert) } else { escaped(&self.text(&alert)) } }
     }
 
     /// The time, the priority, the message.

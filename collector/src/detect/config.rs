@@ -118,6 +118,7 @@ pub(crate) struct Raw {
     pub append_output: Vec<RawAppend>,
     pub static_fields: BTreeMap<String, String>,
     pub stdout_output: RawSwitch,
+    pub syslog_output: RawSwitch,
     pub file_output: RawFile,
     pub outputs_queue: RawQueue,
 }
@@ -194,6 +195,9 @@ impl Raw {
         }
         if let Some(path) = alerts {
             targets.push(Target::File { path: absolute(path)?, keep_open: true });
+        }
+        if self.syslog_output.enabled.unwrap_or(false) {
+            targets.push(Target::Syslog);
         }
         if self.file_output.enabled {
             let Some(path) = self.file_output.filename else {

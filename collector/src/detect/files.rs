@@ -4,6 +4,7 @@ use crate::error::Error;
 use porthole_rules::load::File;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Largest rules file that is read.
@@ -27,6 +28,18 @@ pub(crate) fn paths(listed: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
         all.append(&mut inside);
     }
     Ok(all)
+}
+
+/// What tells whether a file has changed: its place, its time, its size.
+pub(crate) type Version = (PathBuf, Option<(u64, i64, i64, u64)>);
+
+/// The files of a list as they are now.
+pub(crate) fn versions(listed: &[PathBuf]) -> Vec<Version> {
+    let version = |path: PathBuf| {
+        let meta = fs::metadata(&path).ok().map(|m| (m.ino(), m.mtime(), m.mtime_nsec(), m.len()));
+        (path, meta)
+    };
+    paths(listed).unwrap_or_else(|_| listed.to_vec()).into_iter().map(version).collect()
 }
 
 /// Reads the files of a list.

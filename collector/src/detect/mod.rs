@@ -24,6 +24,7 @@ use crate::status::OutputStatus;
 use alert::Style;
 pub use config::Plan;
 use fields::{Memo, Subject};
+use files::Version;
 use outputs::Outputs;
 use porthole_rules::program::Scratch;
 use porthole_rules::ruleset::Ruleset;
@@ -35,6 +36,8 @@ pub struct Detector {
     judge: Mutex<Judge>,
     style: Style,
     outputs: Outputs,
+    /// The rules files as they were last loaded, or tried.
+    seen: Mutex<Vec<Version>>,
     next: Option<Arc<dyn Publish>>,
 }
 
@@ -91,11 +94,27 @@ impl Detector {
     /// # Errors
     /// When a rules file is not taken, or an output cannot be opened.
     pub fn start(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
-        let rules = Rules::load(plan)?;
+        Detector::with(Rules::load(plan)?, plan, next)
+    }
+
+    /// The same; where the rules are not taken, without any until they are ([`Detector::refresh`]), and with the reason.
+    ///
+    /// # Errors
+    /// When an output cannot be opened.
+    pub fn start_anyway(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<(Detector, Option<Error>), Error> {
+        let (rules, broken) = match Rules::load(plan) {
+            Ok(rules) => (rules, None),
+            Err(e) => (Rules::load(&Plan { files: vec![], ..plan.clone() })?, Some(e)),
+        };
+        Ok((Detector::with(rules, plan, next)?, broken))
+    }
+
+    fn with(rules: Rules, plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
+        let seen = Mutex::new(files::versions(&plan.files));
         wants::set(&rules.set);
         let outputs = Outputs::open(&plan.outputs)?;
         let style = plan.style.clone();
-        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, next })
+        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, seen, next })
     }
 
     /// What is to be said about the rules: problems that are no errors, fields that nobody supplies.
@@ -117,6 +136,20 @@ impl Detector {
         wants::set(&judge.rules.set);
         *lock(&self.judge) = judge;
         Ok(())
+    }
+
+    /// Loads the rules again if their files have changed since the last time. What is to be said of that.
+    pub fn refresh(&self, plan: &Plan) -> Option<String> {
+        let now = files::versions(&plan.files);
+        let mut seen = lock(&self.seen);
+        if *seen == now {
+            return None;
+        }
+        *seen = now;
+        Some(match self.reload(plan) {
+            Ok(()) => format!("the rules have changed: {} are judged from now on", self.enabled()),
+            Err(e) => format!("{e}\nthe rules are judged as before"),
+        })
     }
 
     /// What the outputs have written and lost.

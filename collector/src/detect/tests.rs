@@ -139,3 +139,30 @@ fn a_broken_file_leaves_the_rules_as_they_are_and_says_where_it_is_broken() {
     detector.stop();
     assert_eq!(place.alerts().lines().count(), 1);
 }
+
+#[test]
+fn files_that_change_are_loaded_again_once() {
+    let place = Place::new("refresh", RULES);
+    let plan = place.plan();
+    let detector = Detector::start(&plan, None).unwrap();
+    assert_eq!(detector.refresh(&plan), None);
+    place.write("- rule: x\n");
+    assert!(detector.refresh(&plan).is_some_and(|said| said.contains("as before")));
+    assert_eq!((detector.refresh(&plan), detector.enabled()), (None, 2), "said once");
+    place.write("[]");
+    assert!(detector.refresh(&plan).is_some_and(|said| said.contains("0 are judged")));
+    detector.stop();
+}
+
+#[test]
+fn a_worker_that_finds_a_broken_file_starts_without_rules_and_takes_them_when_they_are_right() {
+    let place = Place::new("anyway", "- rule: x\n");
+    let plan = place.plan();
+    let (detector, broken) = Detector::start_anyway(&plan, None).unwrap();
+    assert!(broken.is_some() && Detector::start(&plan, None).is_err());
+    assert_eq!((detector.refresh(&plan), detector.enabled()), (None, 0));
+    place.write(RULES);
+    assert!(detector.refresh(&plan).is_some());
+    assert_eq!(detector.enabled(), 2);
+    detector.stop();
+}

@@ -243,7 +243,7 @@ pub(super) fn of_sender(sender: &Sender) -> Person {
         sid: Some(hello.sid),
         start_ns: sender.time_ns,
         cap_effective: Some(hello.cap_effective),
-        cap_permitted: facts.and_then(|f| f.cap_permitted).or(Some(hello.cap_effective)),
+        cap_permitted: same.and_then(|f| f.cap_permitted).or(Some(hello.cap_effective)),
         loginuid: facts.and_then(|f| f.loginuid),
         ns: facts.map(|f| f.ns).unwrap_or_default(),
         ..Default::default()

@@ -3,6 +3,7 @@
 
 mod file;
 mod stream;
+mod syslog;
 
 use super::alert::Line;
 use crate::error::Error;
@@ -27,6 +28,8 @@ pub enum Target {
     Stdout,
     /// Standard error.
     Stderr,
+    /// The system's log.
+    Syslog,
     /// Appended to a file; opened anew for each alert unless it is kept open.
     File {
         /// The file.
@@ -124,6 +127,7 @@ fn open(target: &Target, capacity: usize) -> Result<Output, Error> {
     let (name, out): (String, Box<dyn Out>) = match target {
         Target::Stdout => ("alerts to stdout".into(), Box::new(stream::Stream::stdout()?)),
         Target::Stderr => ("alerts to stderr".into(), Box::new(stream::Stream::stderr()?)),
+        Target::Syslog => ("alerts to syslog".into(), Box::new(syslog::Syslog::new(syslog::SOCKET.as_ref()))),
         Target::File { path, keep_open } => {
             (format!("alerts to file {}", path.display()), Box::new(file::File::open(path, *keep_open)?))
         }
