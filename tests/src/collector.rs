@@ -6,6 +6,7 @@ use crate::program::{self, Running};
 use crate::scratch::Scratch;
 use crate::wait;
 use serde_json::Value;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 pub struct Collector {
     // stopped before its directory goes
     running: Option<Running>,
+    program: PathBuf,
     scratch: Scratch,
     events: Mutex<Growing>,
     options: Vec<String>,
@@ -30,7 +32,13 @@ impl Collector {
 
     /// One that is not started yet: its state directory alone.
     pub fn stopped() -> Collector {
-        Collector { running: None, scratch: Scratch::new(), events: Mutex::default(), options: vec![] }
+        Collector {
+            running: None,
+            program: binaries::porthole(),
+            scratch: Scratch::new(),
+            events: Mutex::default(),
+            options: vec![],
+        }
     }
 
     /// Starts one with more options, and waits until it serves.
@@ -39,6 +47,33 @@ impl Collector {
         collector.options = options(&collector.scratch);
         collector.restart();
         collector
+    }
+
+    /// Starts one whose program's file is its own, and can be replaced.
+    pub fn start_replaceable() -> Collector {
+        let mut collector = Collector::stopped();
+        collector.replace_program();
+        collector.restart();
+        collector
+    }
+
+    /// Puts a new file where its program lies, as an upgrade does.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    pub fn replace_program(&mut self) {
+        let (new, place) = (self.scratch.join("porthole.new"), self.scratch.join("porthole"));
+        std::fs::copy(binaries::porthole(), &new).expect("a copy of the program");
+        std::fs::rename(new, &place).expect("an own file");
+        self.program = place;
+    }
+
+    /// Whether all its processes run the file that lies there now.
+    pub fn runs_its_file(&self) -> bool {
+        let inode = |path: &Path| std::fs::metadata(path).map(|meta| meta.ino()).ok();
+        let current = inode(&self.program);
+        let runs = |pid: i32| inode(&PathBuf::from(format!("/proc/{pid}/exe"))) == current;
+        runs(self.pid()) && self.worker().is_some_and(runs)
     }
 
     /// The state directory.
@@ -90,7 +125,7 @@ impl Collector {
         let log = std::fs::File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         // dies with the test that started it, whatever ends that
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM"]).arg(binaries::porthole());
+        command.args(["--pdeathsig", "TERM"]).arg(&self.program);
         command.args(["collector", "--quiet", "--events"]).arg(self.events_file()).args(&self.options);
         command.env("PORTHOLE_STATE_DIR", self.state_dir());
         command.stdout(Stdio::null()).stderr(log);

@@ -211,10 +211,14 @@ impl Ingest {
         self.send(Message::Opened(Box::new(Session { id, container: shared.clone(), ring, sender, saved })));
         if let Some((pid, start)) = watch {
             self.watch_process(container, pid, start, pidfd, Some(id), forked);
-        } else if let Some((pid, _)) = of_saved {
-            // It has ended while no collector ran: its last words come first.
-            self.drain(id, now);
-            self.send(Message::Exited { container: shared, pid, status: None });
+        } else {
+            if let Some((pid, _)) = of_saved {
+                // It has ended while no collector ran: its last words come first.
+                self.drain(id, now);
+                self.send(Message::Exited { container: shared, pid, status: None });
+            }
+            // Nobody will tell of its end, which may be long ago. Left to be asked later, the rings of the dead would
+            // pile up where a collector never lives that long.
             self.check_over(id, now);
         }
         self.look_soon(id, now);
@@ -267,4 +271,31 @@ impl Ingest {
 fn readable(fd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::stage::Stage;
+
+    #[test]
+    fn a_ring_that_is_found_without_its_process_is_closed_at_the_first_look() {
+        let mut stage = Stage::new("without-process");
+        let container = stage.register();
+        for name in ["left", "written"] {
+            stage.make_ring(container, name);
+        }
+        let dir = stage.ingest.registered(container).unwrap().container.dir.rings();
+        let _writer = std::fs::OpenOptions::new().read(true).write(true).open(dir.join("written")).unwrap();
+        for name in ["left", "written"] {
+            let ring = stage.ingest.open_ring(container, name).unwrap().ring;
+            let identity = Identity::Inherited;
+            let hello = Hello::default();
+            let sender = Sender { hello, pid: None, facts: None, uid: None, user: None, identity, time_ns: 0 };
+            stage.ingest.open_session(container, None, Some(ring), sender, None).unwrap();
+        }
+        stage.ingest.drain_due(Instant::now());
+        let open: Vec<&str> = stage.ingest.sessions.values().map(|open| &*open.ring.name).collect();
+        assert_eq!(open, ["written"]);
+    }
 }
