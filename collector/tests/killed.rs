@@ -38,6 +38,14 @@ struct Running<'a> {
     child: Child,
 }
 
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // a test that has failed leaves nothing behind
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running<'_> {
     fn signal(&self, pid: u32, signal: Signal) {
         // it may be gone by itself

@@ -115,7 +115,7 @@ pub struct Registered {
 impl Registered {
     /// Waits for the collector's socket.
     pub fn listening(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while !self.dir.socket().exists() {
             assert!(Instant::now() < deadline, "no socket");
             std::thread::sleep(Duration::from_millis(1));
