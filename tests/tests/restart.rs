@@ -3,22 +3,40 @@
 use porthole_tests::collector::Collector;
 use porthole_tests::events::{Events, OPENS};
 use porthole_tests::program::Running;
-use porthole_tests::{bundle::Bundle, rootfs, wait};
+use porthole_tests::{bundle::Bundle, rootfs, scratch, wait};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 /// Opens `/n/0`, `/n/1`, …, fifty at a time with a pause, and says when it has begun and ended. Each block waits until it
-/// is let go: the writer is never ahead of the test.
-const WRITER: &str = "i=0; echo begun; while [ $i -lt 1500 ]; do \
-                      while ! [ -e /go-$((i / 250)) ]; do sleep 0.02; done; \
+/// is let go. A ring holds some 190 numbers (a redirection is five records), so it holds a block, however late a
+/// collector comes; and what waits makes no records.
+const WRITER: &str = "i=0; echo begun; while [ $i -lt 600 ]; do \
+                      [ $((i % 100)) = 0 ] && read _ </go-$((i / 100)); \
                       true 2>/dev/null </n/$i; i=$((i+1)); \
                       [ $((i % 50)) = 0 ] && sleep 0.1; done 2>/dev/null; echo ended; sleep 60";
-const NUMBERS: i64 = 1500;
+const NUMBERS: i64 = 600;
 const BLOCKS: i64 = 6;
 
 /// Lets the writer go on with a block.
 fn let_go(root: &Path, block: i64) {
-    std::fs::write(root.join(format!("go-{block}")), "").expect("an own file");
+    // for both: opening waits for nobody, and what is written is there as long as the writer may come for it
+    let pipe = File::options().read(true).write(true).open(root.join(format!("go-{block}")));
+    let mut pipe = pipe.expect("an own pipe");
+    pipe.write_all(b"\n").expect("a pipe has room for a byte");
+    std::mem::forget(pipe);
+}
+
+/// Lets the writer go on with a block and waits until that is told.
+fn let_go_and_wait(collector: &Collector, root: &Path, block: i64) {
+    let_go(root, block);
+    wait_for_block(collector, block);
+}
+
+fn wait_for_block(collector: &Collector, block: i64) {
+    let all = (block + 1) * NUMBERS / BLOCKS;
+    collector.wait_for("a whole block", |e| numbers(e).len() as i64 >= all);
 }
 
 /// How often each number stands in the output.
@@ -44,6 +62,7 @@ fn assert_complete(events: &Events) {
 /// Starts the writer; it waits before the first block.
 fn start(collector: &Collector, root: &Path) -> Bundle {
     rootfs::make(root);
+    (0..BLOCKS).for_each(|block| scratch::fifo(&root.join(format!("go-{block}"))));
     let bundle = Bundle::new(root, &["/bin/sh", "-c", WRITER]);
     bundle.start(&collector.state_dir());
     wait::until_true("the container runs", || bundle.output().contains("begun"));
@@ -62,7 +81,7 @@ fn killed_in_the_middle_and_started_again() {
         collector.kill();
         std::thread::sleep(std::time::Duration::from_millis(80));
         collector.restart();
-        collector.wait_for("the rest of the block", |e| numbers(e).len() as i64 >= (block + 1) * NUMBERS / BLOCKS);
+        wait_for_block(&collector, block);
     }
     let_go(&root, BLOCKS - 1);
     wait::until_true("the writer ends", || bundle.output().contains("ended"));
@@ -78,11 +97,11 @@ fn away_while_a_container_begins() {
     let mut collector = Collector::stopped();
     let root = collector.scratch().dir("root");
     let bundle = start(&collector, &root);
-    // as much as its ring holds: however late the collector comes, nothing is lost
-    (0..BLOCKS - 2).for_each(|block| let_go(&root, block));
+    let_go(&root, 0);
     std::thread::sleep(std::time::Duration::from_millis(200));
     collector.restart();
-    (BLOCKS - 2..BLOCKS).for_each(|block| let_go(&root, block));
+    wait_for_block(&collector, 0);
+    (1..BLOCKS).for_each(|block| let_go_and_wait(&collector, &root, block));
     wait::until_true("the writer ends", || bundle.output().contains("ended"));
     let events = collector.wait_for("the last record", |e| numbers(e).contains_key(&(NUMBERS - 1)));
     assert_complete(&events);
@@ -106,10 +125,12 @@ fn stopped_in_order_and_started_again() {
     let mut collector = Collector::start();
     let root = collector.scratch().dir("root");
     let bundle = start(&collector, &root);
-    (0..BLOCKS).for_each(|block| let_go(&root, block));
+    let_go(&root, 0);
     collector.wait_for("events flow", |e| numbers(e).len() > 30);
     collector.stop();
     collector.restart();
+    wait_for_block(&collector, 0);
+    (1..BLOCKS).for_each(|block| let_go_and_wait(&collector, &root, block));
     wait::until_true("the writer ends", || bundle.output().contains("ended"));
     let events = collector.wait_for("the last record", |e| numbers(e).contains_key(&(NUMBERS - 1)));
     assert_complete(&events);
