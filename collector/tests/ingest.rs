@@ -191,6 +191,23 @@ fn an_exec_whose_record_comes_late_is_told_once() {
 }
 
 #[test]
+fn a_hello_that_comes_after_its_program_was_given_up_is_no_other_program() {
+    let state = State::new();
+    let pipeline = state.start();
+    let (c, ring) = session(&state, "stalled");
+    assert!(ring.write(me(), &exec_record("/bin/next", Target::Dynamic)));
+    let blind = |l: &[Line]| of_type(l, "porthole.blindspot").len();
+    let lines = state.wait("it is called a blind spot", |l| blind(l) == 1);
+    assert_eq!(of_type(&lines, "porthole.blindspot")[0]["porthole.reason"], "no_hello");
+    let next = c.ring("r-2");
+    c.send(&next.hello);
+    next.open("/of-next", 3);
+    let lines = state.wait("the new program's open", |l| !of_type(l, "openat").is_empty());
+    assert_eq!(of_type(&lines, "execve").len(), 2, "the entry and one program: {lines:#?}");
+    pipeline.stop();
+}
+
+#[test]
 fn an_exec_that_fails_starts_no_program_however_its_ring_is_read() {
     let state = State::new();
     let pipeline = state.start();

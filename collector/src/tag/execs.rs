@@ -42,6 +42,7 @@ impl Tagger {
             target: Target::from_number(exec.target),
             injection: exec.injection,
             told: false,
+            given_up: false,
         };
         if exec.res < 0 {
             return self.tell_failure(&container, &pending, i64::from(exec.res));
@@ -56,6 +57,7 @@ impl Tagger {
         let Some(followed) = self.containers.get_mut(&container.key) else { return };
         let late = Late::Exec(container.key.clone(), number);
         let wait = match sight(pending.target, pending.injection) {
+            _ if pending.given_up => Wait::Minute,
             _ if pending.told => Wait::Hello,
             Sight::Blind(_) => Wait::Short,
             Sight::Expected | Sight::Doubtful(_) => Wait::Answer,
@@ -63,8 +65,8 @@ impl Tagger {
         self.deadlines.insert(wait, late);
         followed.pending.insert(number, pending);
         let Some(oldest) = followed.pending.take_surplus() else { return };
-        container.counters.refuse("too_many_execs");
         if !oldest.told {
+            container.counters.refuse("too_many_execs");
             self.succeeded(container, &oldest);
             self.decided(oldest.session);
         }
@@ -116,12 +118,12 @@ impl Tagger {
         let first = !pending.told;
         let person = if first { self.succeeded(container, &pending) } else { assumed(&pending) };
         let reason = match sight(pending.target, pending.injection) {
+            _ if pending.given_up => return,
             Sight::Blind(reason) => Some(reason),
             _ if first && !self.ending => {
                 pending.told = true;
                 let session = pending.session;
-                self.number += 1;
-                self.wait(container, self.number, pending);
+                self.wait_on(container, pending);
                 return self.decided(session);
             }
             Sight::Doubtful(reason) => Some(reason),
@@ -134,8 +136,19 @@ impl Tagger {
             self.blind(container, reason, about, pending.time_ns, person, path);
         }
         if first {
-            self.decided(pending.session);
+            return self.decided(pending.session);
         }
+        // A machine may stand still for longer than a hello is waited for. Which child a shell's command is, its hello
+        // alone would tell: that of another one must not be taken for it.
+        if reason == Some("no_hello") && pending.image != Image::SomeChild {
+            pending.given_up = true;
+            self.wait_on(container, pending);
+        }
+    }
+
+    fn wait_on(&mut self, container: &Arc<Container>, pending: Pending) {
+        self.number += 1;
+        self.wait(container, self.number, pending);
     }
 
     /// Tells an exec as a success, with what its record says of the program.

@@ -80,6 +80,8 @@ pub(super) enum Wait {
     Second,
     /// A program that should announce itself, before it is called a blind spot.
     Hello,
+    /// The hello of a program that has been called a blind spot.
+    Minute,
 }
 
 impl Wait {
@@ -91,6 +93,7 @@ impl Wait {
             Wait::Answer => 500,
             Wait::Second => 1000,
             Wait::Hello => 2000,
+            Wait::Minute => 60_000,
         })
     }
 }
@@ -99,7 +102,7 @@ impl Wait {
 /// queue and is found to be nothing.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    queues: [VecDeque<(Instant, Late)>; 4],
+    queues: [VecDeque<(Instant, Late)>; 5],
 }
 
 impl Deadlines {

@@ -48,6 +48,8 @@ pub(super) struct Pending {
     pub injection: u8,
     /// Already told as a success; only the program's hello is still waited for.
     pub told: bool,
+    /// Its program has been called a blind spot: should a hello come all the same, it is no other program's.
+    pub given_up: bool,
 }
 
 impl Pending {
@@ -172,6 +174,7 @@ pub(super) mod tests {
             target: Target::Dynamic,
             injection: Injection::Kept as u8,
             told: false,
+            given_up: false,
         }
     }
 
