@@ -49,6 +49,16 @@ pub fn build(name: &str, flavour: Flavour) -> PathBuf {
     compile(&source, &format!("{name}-{}", flavour.name()), flavour.compiler(), flags)
 }
 
+/// The C++ target `NAME-cpp`.
+pub fn cpp(name: &str) -> PathBuf {
+    compile(&source(&format!("targets/{name}.cpp")), &format!("{name}-cpp"), "g++", &["-std=c++17"])
+}
+
+/// Where compiled targets lie.
+pub fn dir() -> PathBuf {
+    binaries::target_dir().join("porthole-targets")
+}
+
 /// The shared object of `tests/targets/NAME.c`.
 pub fn library(name: &str) -> PathBuf {
     compile(&source(&format!("targets/{name}.c")), &format!("{name}.so"), "gcc", &["-shared", "-fPIC"])
@@ -77,7 +87,7 @@ pub fn bench(name: &str, flavour: Flavour) -> PathBuf {
 /// # Panics
 /// With the compiler's messages if it does not compile.
 pub fn compile(source: &Path, output: &str, compiler: &str, flags: &[&str]) -> PathBuf {
-    let dir = binaries::target_dir().join("porthole-targets");
+    let dir = dir();
     std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
     let binary = dir.join(output);
     if is_newer(&binary, source) {

@@ -1,7 +1,7 @@
 //! `porthole compare` over whole programs, at both depths: nobody could tell the difference, and our entry in LD_PRELOAD
 //! is named wherever it can be seen.
 
-use porthole_tests::recall::PROGRAMS;
+use porthole_tests::recall::{PROGRAMS, Program};
 use porthole_tests::scratch::Scratch;
 use porthole_tests::targets::{self, Flavour};
 use porthole_tests::{binaries, print_skip};
@@ -78,16 +78,22 @@ const DIFFERENT: &[(&[&str], &str, &str)] = &[
 
 /// Runs a script both ways, each time in the same directory, which is empty. The report, and the exit status.
 fn compare(depth: &str, script: &str) -> (Option<i32>, Value) {
-    let scratch = Scratch::new();
     let anew = "find . -mindepth 1 -delete; exec sh -c \"$1\"";
+    compare_command(depth, &["sh", "-c", anew, "sh", script].map(str::to_owned), &[])
+}
+
+fn compare_command(depth: &str, command: &[String], environment: &[(&str, String)]) -> (Option<i32>, Value) {
+    let scratch = Scratch::new();
     let out = Command::new("timeout")
         .arg("300")
         .arg(binaries::porthole())
-        .args(["compare", "--format", "json", "--depth", depth, "--", "sh", "-c", anew, "sh", script])
+        .args(["compare", "--format", "json", "--depth", depth, "--"])
+        .args(command)
         .current_dir(scratch.dir("work"))
         .env("PORTHOLE_STATE_DIR", scratch.join("s"))
         .env("TMPDIR", scratch.dir("tmp"))
         .envs([("LC_ALL", "C.UTF-8"), ("HOME", "/root")])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         // cargo's, which would send the loader through its directories
         .env_remove("LD_LIBRARY_PATH")
         .env_remove("LD_PRELOAD")
@@ -124,16 +130,16 @@ fn is_there(program: &str) -> bool {
     found.is_ok_and(|s| s.success())
 }
 
-/// Compares each at both depths, and panics with all that was wrong.
-fn all<'a>(programs: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
+/// Compares each (its name, what it lacks, and how it runs) at both depths, and panics with all that was wrong.
+fn all<'a>(programs: impl Iterator<Item = (&'a str, Option<&'a str>, impl Fn(&str) -> (Option<i32>, Value))>) {
     let mut failures = String::new();
-    for (name, needs, script) in programs {
-        if !is_there(needs) {
-            print_skip(&format!("compare of {name}: no {needs} here"));
+    for (name, missing, compare) in programs {
+        if let Some(missing) = missing {
+            print_skip(&format!("compare of {name}: no {missing} here"));
             continue;
         }
         for depth in DEPTHS {
-            let wrong = wrong(&compare(depth, script));
+            let wrong = wrong(&compare(depth));
             println!("{depth:8} {name}: {}", if wrong.is_empty() { "no difference" } else { "DIFFERENT" });
             for what in wrong {
                 let _ = writeln!(failures, "{depth} {name}: {what}");
@@ -145,20 +151,19 @@ fn all<'a>(programs: impl Iterator<Item = (&'a str, &'a str, &'a str)>) {
 
 #[test]
 fn programs_of_the_recall_suite() {
-    all(PROGRAMS.iter().map(|(name, script)| {
-        let needs = match name.split(' ').next().unwrap_or(name) {
-            "python" => "python3",
-            "coreutils" => "cp",
-            "musl" => "musl-gcc",
-            other => other,
-        };
-        (*name, needs, *script)
+    let environment = Program::environment();
+    all(PROGRAMS.iter().map(|program| {
+        let compare = |depth: &str| compare_command(depth, &program.command(), &environment);
+        (program.name, program.missing(), compare)
     }));
 }
 
 #[test]
 fn programs_of_every_day() {
-    all(EVERYDAY.iter().map(|script| (*script, script.split([' ', ';']).next().unwrap_or(script), *script)));
+    all(EVERYDAY.iter().map(|script| {
+        let program = script.split([' ', ';']).next().unwrap_or(script);
+        (*script, (!is_there(program)).then_some(program), |depth: &str| compare(depth, script))
+    }));
 }
 
 #[test]

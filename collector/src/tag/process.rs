@@ -176,6 +176,10 @@ impl Person {
         let (process, before) = (Arc::make_mut(&mut person.process), &caller.process);
         let parent = if own { before.ppid } else { before.pid };
         process.ppid = process.ppid.or(parent);
+        if own {
+            // a ring that is found before its hello is heard has nobody who could be asked
+            process.pid = process.pid.or(before.pid);
+        }
         process.tty = process.tty.or(before.tty);
         if process.parent.is_none() {
             process.parent = if own { before.parent.clone() } else { Some(Process::as_parent(before)) };
@@ -365,5 +369,13 @@ mod tests {
         assert_eq!((&*p.base(3), &*p.base(900)), ("/d", ""));
         p.opened(3, None);
         assert_eq!(&*p.base(3), "");
+    }
+
+    #[test]
+    fn an_exec_keeps_the_pid_of_its_caller() {
+        let of = |pid| Person::new(Process { pid, vpid: Some(7), ..Default::default() }, Identity::Claimed);
+        assert_eq!(of(None).after(&of(Some(100)), true).process.pid, Some(100), "a ring whose hello was not heard");
+        assert_eq!(of(Some(101)).after(&of(Some(100)), true).process.pid, Some(101));
+        assert_eq!(of(None).after(&of(Some(100)), false).process.pid, None, "a child has another");
     }
 }

@@ -177,6 +177,12 @@ struct LibcCalls {
 }
 
 impl LibcCalls {
+    /// The flags of an open as the kernel has seen them: the agent tells glibc's, where the C library chooses.
+    fn open_flags(self, call: Call, flags: u32) -> u32 {
+        let directory = matches!(call, Call::Opendir | Call::Scandir | Call::Ftw | Call::Glob | Call::FtsOpen);
+        if self.musl && directory { flags & !(libc::O_NONBLOCK as u32) } else { flags }
+    }
+
     /// The system call behind an open.
     fn open_type(self, call: Call) -> &'static str {
         match call {
@@ -202,7 +208,8 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     let dirfd = if at { r.dirfd } else { libc::AT_FDCWD };
     let base = if raw.starts_with('/') { "/".into() } else { person.base(dirfd) };
     let name: Arc<str> = paths::resolve(&base, &raw).into();
-    let directory = r.call == Call::Opendir || flags::is_directory(r.flags);
+    let asked = libc.open_flags(r.call, r.flags);
+    let directory = r.call == Call::Opendir || flags::is_directory(asked);
     let descriptor = r.res < 0 || !keeps_none(r.call);
     if r.res >= 0 && descriptor {
         person.opened(r.res, directory.then(|| Descriptor::Directory(name.clone())));
@@ -220,7 +227,7 @@ fn open(r: &Open, person: &mut Person, libc: LibcCalls) -> Fields {
     }
     fields.push(("evt.arg.name", name.clone().into()));
     if evt_type != "creat" {
-        fields.push(("evt.arg.flags", flags::open_flags(r.flags)));
+        fields.push(("evt.arg.flags", flags::open_flags(asked)));
     }
     fields.push(("evt.arg.mode", flags::mode(r.mode)));
     let (kind, letter) = if directory { ("directory", "d") } else { ("file", "f") };

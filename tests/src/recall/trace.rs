@@ -11,6 +11,8 @@ pub struct Call {
     pub args: String,
     /// `SUCCESS`, or the name of the error.
     pub result: String,
+    /// The number that it returned: of a fork, the child.
+    pub made: Option<i64>,
 }
 
 /// All finished calls; a call in two halves stands where its first half stood.
@@ -45,32 +47,63 @@ fn finished(pid: i64, text: &str) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     let (args, result) = rest.rsplit_once(" = ")?;
     let mut words = result.split(' ');
-    let result = match words.next()? {
-        "-1" => words.next()?.to_owned(),
+    let (result, made) = match words.next()? {
+        "-1" => (words.next()?.to_owned(), None),
         "?" => return None,
-        _ => "SUCCESS".to_owned(),
+        number => ("SUCCESS".to_owned(), number.parse().ok()),
     };
     let args = args.trim_end().strip_suffix(')')?.to_owned();
-    Some(Call { pid, name: name.to_owned(), args, result })
+    Some(Call { pid, name: name.to_owned(), args, result, made })
 }
 
-/// Text between the first pair of quotes, unescaped as far as paths need it: an escape that is not known stays and
-/// shows as a difference.
-pub fn quoted(args: &str) -> String {
-    let mut text = String::new();
-    let mut chars = args.chars().skip_while(|c| *c != '"').skip(1);
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => break,
-            '\\' => match chars.next() {
-                Some(c @ ('"' | '\\')) => text.push(c),
-                Some(c) => text.extend(['\\', c]),
-                None => break,
-            },
-            c => text.push(c),
+/// The strings of a list of arguments, unescaped: a path, an address, or the elements of an argument vector.
+pub fn strings(args: &str) -> Vec<String> {
+    let mut found = vec![];
+    let mut bytes = args.bytes().peekable();
+    while bytes.find(|b| *b == b'"').is_some() {
+        let mut text = vec![];
+        while let Some(b) = bytes.next() {
+            match b {
+                b'"' => break,
+                b'\\' => text.push(match bytes.next() {
+                    Some(b'n') => b'\n',
+                    Some(b't') => b'\t',
+                    Some(b'r') => b'\r',
+                    Some(b'v') => 11,
+                    Some(b'f') => 12,
+                    Some(digit @ b'0'..=b'7') => {
+                        let mut value = digit - b'0';
+                        for _ in 0..2 {
+                            let Some(digit) = bytes.next_if(|b| (b'0'..=b'7').contains(b)) else { break };
+                            value = value << 3 | (digit - b'0');
+                        }
+                        value
+                    }
+                    Some(b) => b,
+                    None => break,
+                }),
+                b => text.push(b),
+            }
         }
+        found.push(String::from_utf8_lossy(&text).into_owned());
     }
-    text
+    found
+}
+
+/// The first of them.
+pub fn quoted(args: &str) -> String {
+    strings(args).into_iter().next().unwrap_or_default()
+}
+
+/// What follows the first string: `O_RDONLY|O_CLOEXEC` and the mode of an open.
+pub fn after_string(args: &str) -> &str {
+    let bytes = args.as_bytes();
+    let Some(start) = args.find('"') else { return "" };
+    let mut at = start + 1;
+    while bytes.get(at).is_some_and(|b| *b != b'"') {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    args.get(at + 1..).map_or("", |rest| rest.trim_start_matches(", "))
 }
 
 #[cfg(test)]
@@ -85,6 +118,13 @@ mod tests {
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].result, "ENOENT");
         assert_eq!(quoted(&calls[0].args), "/a\"b");
-        assert!(calls[0].args.ends_with("O_RDONLY"));
+        assert_eq!(after_string(&calls[0].args), "O_RDONLY");
+    }
+
+    #[test]
+    fn strings_are_what_they_were() {
+        let args = r#""/bin/x", ["x", "a\"\\\n\0", "\303\244\33", ""], 0x7 /* 3 vars */"#;
+        assert_eq!(strings(args), ["/bin/x", "x", "a\"\\\n\0", "ä\x1b", ""]);
+        assert_eq!(after_string(r#"AT_FDCWD, "a\"b", O_WRONLY|O_CREAT, 0666"#), "O_WRONLY|O_CREAT, 0666");
     }
 }
