@@ -318,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_opened_as_its_c_library_does() {
+        let asked = libc::O_DIRECTORY | libc::O_NONBLOCK;
+        let flags =
+            |call, libc| get(&open(&record(call, 3, asked, 0, b"d"), &mut person(), libc), "evt.arg.flags").cloned();
+        let musl = LibcCalls { musl: true, sites: false };
+        assert_eq!(flags(Call::Opendir, LibcCalls::default()), Some("O_DIRECTORY|O_NONBLOCK|O_RDONLY".into()));
+        assert_eq!(flags(Call::Opendir, musl), Some("O_DIRECTORY|O_RDONLY".into()));
+        assert_eq!(flags(Call::Open, musl), Some("O_DIRECTORY|O_NONBLOCK|O_RDONLY".into()), "the program's own words");
+    }
+
+    #[test]
     fn names_start_from_where_the_call_does() {
         let mut p = person();
         let dir = open(&record(Call::Opendir, 5, libc::O_DIRECTORY, 0, b"sub"), &mut p, LibcCalls::default());
