@@ -93,7 +93,7 @@ fn recall(
     for (kind, f) in &figures {
         let (seen, missed) = (f.matched, f.missed.len());
         let percent = 100.0 * seen as f64 / (seen + missed).max(1) as f64;
-        let before = f.before;
+        let before = f.before.len();
         let name = release.name;
         println!(
             "{name:9} {what:13} {kind:8} recorded {seen:4} missed {missed:4} recall {percent:6.2} % (before the agent {before})"

@@ -2,10 +2,10 @@
 //! flags and mode of an open; the address of a connect. So nothing matches by accident, and a call that was recorded
 //! inexactly is both missed and extra.
 //!
-//! A call that was not recorded is excluded only by its place in the trace: between a successful exec and the agent's
-//! own ring of that image (`before`), or in an image that never opens a ring (`no agent`). A fork's child counts as its
-//! parent's image, so it is never excluded. Both are counted apart, and a call there that *was* recorded is a match.
-//! Counted apart are also the failed tries of a search of `PATH` that was recorded as one exec, and calls of a vfork
+//! A call that was not recorded is excluded only by its place in the trace: the loader's, between a successful exec and
+//! the agent's own ring of that image (`before`), or in an image that never opens a ring (`no_agent`). A fork's child
+//! counts as its parent's image, so it is never excluded. Both are told apart, and a call there that *was* recorded is a
+//! match. Told apart are also the failed tries of a search of `PATH` that was recorded as one exec, and calls of a vfork
 //! child before its exec that are told as its parent's, whose memory it lives in.
 
 use super::trace::{Call, after_string, quoted, strings};
@@ -44,24 +44,24 @@ pub struct Figures {
     pub missed: Vec<String>,
     /// Recorded alone.
     pub extra: Vec<String>,
-    /// Missed between an exec and the ring of its image.
-    pub before: usize,
+    /// The loader's, between an exec and the ring of its image.
+    pub before: Vec<String>,
     /// Missed in an image that never opens a ring.
-    pub no_agent: usize,
+    pub no_agent: Vec<String>,
     /// Directories of `PATH` that an exec told by one record has looked into in vain.
-    pub searched: usize,
+    pub searched: Vec<String>,
     /// Of the matches, those that a vfork child made and that are told as its parent's.
-    pub vforked: usize,
+    pub vforked: Vec<String>,
 }
 
 impl Figures {
     /// Adds those of another program.
     pub fn add(&mut self, other: Figures) {
         self.matched += other.matched;
-        self.before += other.before;
-        self.no_agent += other.no_agent;
-        self.searched += other.searched;
-        self.vforked += other.vforked;
+        self.before.extend(other.before);
+        self.no_agent.extend(other.no_agent);
+        self.searched.extend(other.searched);
+        self.vforked.extend(other.vforked);
         self.missed.extend(other.missed);
         self.extra.extend(other.extra);
     }
@@ -178,8 +178,10 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
     // strace's own calls are no part of its trace
     let traced: BTreeSet<i64> = calls.iter().map(|c| c.pid).collect();
     for event in &events.0 {
-        let (Some(kind), Some(pid)) = (kind(event.kind()), event.number("proc.pid")) else { continue };
-        if traced.contains(&pid) {
+        let Some(kind) = kind(event.kind()) else { continue };
+        // a record without a process matches nothing, and so it is extra
+        let pid = event.number("proc.pid").unwrap_or(0);
+        if pid == 0 || traced.contains(&pid) {
             *left.entry((kind, pid, recorded(kind, event), event.text("evt.res").to_owned())).or_default() += 1;
         }
     }
@@ -216,12 +218,12 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
             figure.matched += 1;
         } else if s.parent.is_some_and(take) {
             figure.matched += 1;
-            figure.vforked += 1;
+            figure.vforked.push(s.told());
         } else {
             match s.place {
-                Place::BeforeRing => figure.before += 1,
-                Place::NoRing => figure.no_agent += 1,
-                Place::Watched => missed.push(s),
+                Place::BeforeRing if s.loads() => figure.before.push(s.told()),
+                Place::NoRing => figure.no_agent.push(s.told()),
+                Place::BeforeRing | Place::Watched => missed.push(s),
             }
         }
     }
@@ -230,8 +232,8 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
         let figure = figures.entry(s.kind).or_default();
         match searched(&s, calls, &mut left) {
             Some(true) => figure.matched += 1,
-            Some(false) => figure.searched += 1,
-            None => figure.missed.push(format!("{} {} {}", s.call.name, s.asked, s.call.result)),
+            Some(false) => figure.searched.push(s.told()),
+            None => figure.missed.push(s.told()),
         }
     }
     for ((kind, _, what, result), left) in left {
@@ -249,6 +251,21 @@ struct Seen<'a> {
     asked: String,
     /// Of a vfork child that has not executed anything yet.
     parent: Option<i64>,
+}
+
+impl Seen<'_> {
+    fn told(&self) -> String {
+        // which events do not tell
+        let path = if self.call.args.contains("O_PATH") { "(O_PATH)" } else { "" };
+        format!("{}{path} {} {}", self.call.name, self.asked, self.call.result)
+    }
+
+    /// Whether it is the loader's search of a library, in its caches and at the places where one may be.
+    fn loads(&self) -> bool {
+        let path = quoted(&self.call.args);
+        let name = path.rsplit('/').next().unwrap_or("");
+        self.kind == "open" && self.asked.contains("O_RDONLY") && (name.contains(".so") || name.starts_with("ld-musl-"))
+    }
 }
 
 /// Records by kind, process, what was asked and result, as many as have not been found in the trace.

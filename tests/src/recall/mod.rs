@@ -2,6 +2,7 @@
 
 pub mod judge;
 pub mod programs;
+pub mod reasons;
 pub mod tools;
 pub mod trace;
 

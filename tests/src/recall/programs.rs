@@ -177,7 +177,8 @@ java -XX:-UsePerfData -XX:TieredStopAtLevel=1 -XX:+UseSerialGC A.java"#,
         &["ssh", "sshd", "ssh-keygen"],
         "ssh -F none -p 9 -o BatchMode=yes 127.0.0.1 true
         # root's own .bashrc is not read where SHLVL says that this is an inner shell
-        mkdir -m 755 /run/sshd 2>/dev/null && trap 'rmdir /run/sshd' EXIT
+        # as Debian's start script does: it stays, as others may be at it
+        mkdir -p -m 755 /run/sshd
         ssh-keygen -q -t ed25519 -N '' -f host; ssh-keygen -q -t ed25519 -N '' -f key; cp key.pub keys; chmod 600 keys
         cat >server <<END
 Port 2022
