@@ -4,7 +4,7 @@ mod support;
 
 use porthole_collector::pipeline::{self, Options, Without};
 use porthole_common::limits::HELLO_ARGV;
-use porthole_common::record::{Args, Call, Chdir, Connect, Exec, ExecFailed, Exit, Injection, Target};
+use porthole_common::record::{Args, Call, Chdir, Connect, Exec, ExecFailed, Exit, Hello, Injection, Target};
 use porthole_common::ring::producer::reserve;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -168,7 +168,8 @@ fn an_exec_whose_record_comes_late_is_told_once() {
     for (n, name) in ["r-2", "r-3"].into_iter().enumerate() {
         let called = support::now_ns();
         // the second program has more arguments than its hello has room for
-        let next = Ring::make(&c.dir.rings(), name, &hello(name, |h| h.argc = 2 + n as u32));
+        let more = |h: &mut Hello| (h.argc, h.execfn) = (2 + n as u32, if n == 0 { h.execfn } else { b"../given" });
+        let next = Ring::make(&c.dir.rings(), name, &hello(name, more));
         c.send(&next.hello);
         state.wait("it is not waited for longer", |l| succeeded(l) == 2 + n);
         let failed = ExecFailed { call: Call::Execve, errno: 2, exec: 3 * n as u32 };
@@ -184,6 +185,9 @@ fn an_exec_whose_record_comes_late_is_told_once() {
     assert_eq!(succeeded(&lines), 3, "the entry and two programs: {lines:#?}");
     assert_eq!(of_type(&lines, "execve").len(), 5, "and two failures");
     assert!(of_type(&lines, "porthole.blindspot").is_empty(), "both programs have said hello");
+    let given =
+        of_type(&lines, "execve").into_iter().find(|l| l.get("evt.rawarg.filename") == Some(&"../given".into()));
+    assert_eq!(given.map(|l| &l["evt.arg.filename"]), Some(&"/given".into()), "as its exec has named it: {lines:#?}");
     let more = of_type(&lines, "porthole.arguments");
     assert_eq!(more.len(), 1, "only what the hello had no room for");
     assert_eq!((&more[0]["evt.arg.args"], &more[0]["porthole.seq"]), (&format!("-x {long}").into(), &5.into()));

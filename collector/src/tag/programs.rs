@@ -4,7 +4,7 @@ use super::execs::arguments;
 use super::newcomers::{Newcomer, Program};
 use super::pending::{Image, Pending};
 use super::process::{Person, command_line, set_arguments, whole_arguments};
-use super::{Draft, Followed, Tagger};
+use super::{Draft, Followed, Tagger, paths};
 use crate::container::Container;
 use crate::event::{Process, Source};
 use crate::ingest::hello::Hello;
@@ -88,7 +88,7 @@ impl Tagger {
         if hello.execfn.starts_with("/dev/fd/") {
             // fexecve: the kernel names the descriptor, the exec record the file
             let process = Arc::make_mut(&mut own.process);
-            process.name = super::paths::comm(&pending.resolved).into();
+            process.name = paths::comm(&pending.resolved).into();
             process.exepath = pending.resolved.as_str().into();
             process.cmdline = command_line(&process.name, &process.args);
         }
@@ -174,28 +174,28 @@ impl Tagger {
     /// A session's program without an exec record. `entry`: it comes from outside the container, from the runtime.
     pub(super) fn enter(&mut self, id: SessionId, time_ns: u64, entry: bool) {
         let Some(t) = self.sessions.get(&id) else { return };
-        let (container, argv, mut own) = (t.container.clone(), t.hello.argv.clone(), t.own.clone());
+        let (container, hello, mut own) = (t.container.clone(), t.hello.clone(), t.own.clone());
         if entry && let Some(followed) = self.containers.get(&container.key) {
-            followed.introduced(&mut own, &argv);
+            followed.introduced(&mut own, &hello.argv);
             self.became(id, own.clone());
         }
         let Some(t) = self.sessions.get(&id) else { return };
         let start = Start { session: t.ring.session.clone(), source: t.source, own };
-        self.tell_start(&container, start, &argv, time_ns, entry);
+        self.tell_start(&container, start, &hello, time_ns, entry);
     }
 
     pub(super) fn tell_start(
         &mut self,
         container: &Arc<Container>,
         start: Start,
-        argv: &[String],
+        hello: &Hello,
         time_ns: u64,
         entry: bool,
     ) {
         let Some(followed) = self.containers.get_mut(&container.key) else { return };
-        let mut args = argv.to_vec();
+        let mut args = hello.argv.clone();
         if entry {
-            if let Some(at) = followed.added.iter().position(|a| a.args == argv) {
+            if let Some(at) = followed.added.iter().position(|a| a.args == hello.argv) {
                 followed.added.remove(at);
             } else if !followed.entered {
                 // the first one keeps its time when a restarted collector meets a later one
@@ -208,11 +208,19 @@ impl Tagger {
         }
         Counters::count(&container.counters.execs);
         let Start { session, source, own } = start;
+        let (given, own_path) = (&hello.execfn, &own.process.exepath);
+        // The runtime's exec is told by the file that it found, and so is a file that was executed by a descriptor.
+        let found = entry || given.is_empty() || given.starts_with("/dev/fd/");
+        let path = if found { own_path.to_string() } else { paths::resolve(&own.process.cwd, given) };
+        let mut fields = arguments(&path, &args);
+        if !found && *given != path {
+            fields.push(("evt.rawarg.filename", given.clone().into()));
+        }
         let draft = Draft {
             evt_type: "execve",
             time_ns,
             rawres: Some(0),
-            fields: arguments(&own.process.exepath, &args),
+            fields,
             source: if entry { Source::Runtime } else { source },
             identity: own.identity(),
             process: Some(own.process),

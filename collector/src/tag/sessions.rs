@@ -149,7 +149,7 @@ impl Tagger {
             None => {
                 let entry = sender.hello.ppid == 0;
                 let start = Start { session: session.clone(), source: source(&sender.hello), own: own.clone() };
-                self.tell_start(container, start, &sender.hello.argv, sender.time_ns, entry);
+                self.tell_start(container, start, &sender.hello, sender.time_ns, entry);
                 if !entry {
                     self.remember(&container.key, None, &sender.hello, &own, sender.time_ns);
                 }
