@@ -179,8 +179,9 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
     let traced: BTreeSet<i64> = calls.iter().map(|c| c.pid).collect();
     for event in &events.0 {
         let Some(kind) = kind(event.kind()) else { continue };
-        // a record without a process matches nothing, and so it is extra
-        let pid = event.number("proc.pid").unwrap_or(0);
+        // A ring whose hello was not heard has only its own word for the process, as the container numbers it. A record
+        // of no process matches nothing, and so it is extra.
+        let pid = event.number("proc.pid").or_else(|| event.number("proc.vpid")).unwrap_or(0);
         if pid == 0 || traced.contains(&pid) {
             *left.entry((kind, pid, recorded(kind, event), event.text("evt.res").to_owned())).or_default() += 1;
         }
@@ -236,8 +237,8 @@ pub fn judge(calls: &[Call], events: &Events, own: &str) -> BTreeMap<&'static st
             None => figure.missed.push(s.told()),
         }
     }
-    for ((kind, _, what, result), left) in left {
-        let extra = std::iter::repeat_n(format!("{kind} {what} {result}"), left);
+    for ((kind, pid, what, result), left) in left {
+        let extra = std::iter::repeat_n(format!("{kind} {what} {result} of process {pid}"), left);
         figures.entry(kind).or_default().extra.extend(extra);
     }
     figures
