@@ -135,6 +135,10 @@ fn of_cri(c: &mut Container, record: Record) {
     let (cri, pod) = (&record.cri, &record.sandbox);
     let sandbox = c.annotations.get("io.kubernetes.cri.container-type").is_some_and(|kind| kind == "sandbox");
     let own = if sandbox { pod } else { cri };
+    if c.image.is_empty() {
+        // no annotation says what a sandbox is made of
+        c.image.clone_from(&record.image);
+    }
     let mut known = Known {
         found: true,
         labels: map(own, "/Config/labels"),

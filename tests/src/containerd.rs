@@ -4,7 +4,7 @@ use crate::binaries;
 use crate::program::{self, Outcome, Running};
 use crate::scratch::{self, Scratch};
 use crate::wait;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -21,13 +21,21 @@ impl Containerd {
     /// # Panics
     /// If it does not come up, with its log.
     pub fn start(state_dir: &Path) -> Containerd {
+        Containerd::start_with(state_dir, |_| "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n".into())
+    }
+
+    /// The same with more of its configuration, the keys of the top level first.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn start_with(state_dir: &Path, more: impl FnOnce(&Scratch) -> String) -> Containerd {
         let scratch = Scratch::new();
         let at = |name: &str| scratch.join(name).display().to_string();
         let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
+            "version = 2\nroot = {:?}\nstate = {:?}\n{}[grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
             at("root"),
             at("state"),
+            more(&scratch),
             at("s"),
             at("t")
         );
@@ -38,16 +46,38 @@ impl Containerd {
         command.stdout(Stdio::null()).stderr(log);
         let mut containerd = Containerd { running: Some(Running::start(&mut command)), scratch };
         wait::until("containerd answers", Duration::from_secs(40), || {
-            let log = || std::fs::read_to_string(containerd.scratch.join("log")).unwrap_or_default();
-            assert!(containerd.running.as_mut().is_some_and(Running::alive), "containerd ended:\n{}", log());
+            assert!(containerd.running.as_mut().is_some_and(Running::alive), "containerd ended:\n{}", containerd.log());
             (containerd.ctr(&["version"]).status == 0).then_some(())
         });
         containerd
     }
 
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.join("s")
+    }
+
+    /// A directory that goes with it.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    /// Its pid.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pid(&self) -> i32 {
+        self.running.as_ref().expect("containerd runs").pid()
+    }
+
+    /// What it has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.scratch.join("log")).unwrap_or_default()
+    }
+
     /// Runs `ctr` to its end.
     pub fn ctr(&self, args: &[&str]) -> Outcome {
-        program::run(Command::new("ctr").arg("-a").arg(self.scratch.join("s")).args(args))
+        program::run(Command::new("ctr").arg("-a").arg(self.socket()).args(args))
     }
 
     /// Takes in an archive of images.
