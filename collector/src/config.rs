@@ -7,7 +7,9 @@
 use crate::api::server::{self, Web};
 use crate::container;
 use crate::detect;
-use crate::detect::config::{RawAppend, RawFile as RawFileOutput, RawQueue, RawSelect, RawSwitch, Several};
+use crate::detect::config::{
+    RawAppend, RawFile as RawFileOutput, RawHttp, RawProgram, RawQueue, RawSelect, RawSwitch, Several,
+};
 use crate::error::Error;
 use crate::format::Format;
 use crate::hub;
@@ -85,6 +87,8 @@ struct Raw {
     stdout_output: RawSwitch,
     syslog_output: RawSwitch,
     file_output: RawFileOutput,
+    http_output: RawHttp,
+    program_output: RawProgram,
     outputs_queue: RawQueue,
 }
 
@@ -106,6 +110,8 @@ fn split(raw: Raw) -> (Raw, detect::config::Raw) {
         stdout_output: raw.stdout_output,
         syslog_output: raw.syslog_output,
         file_output: raw.file_output,
+        http_output: raw.http_output,
+        program_output: raw.program_output,
         outputs_queue: raw.outputs_queue,
     };
     let rest = Raw {

@@ -80,6 +80,23 @@ pub fn reduce() -> Result<(), Error> {
     system_calls().map_err(|e| Error::new(format!("cannot give up system calls: {e}")))
 }
 
+/// Gives up every capability, in what this process executes too. For a program that shall have no rights but its user's.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn none() -> Result<(), Error> {
+    let drop_all = || {
+        caps::clear(None, CapSet::Ambient)?;
+        caps::set(None, CapSet::Inheritable, &CapsHashSet::new())?;
+        if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
+            caps::clear(None, CapSet::Bounding)?;
+        }
+        caps::clear(None, CapSet::Effective)?;
+        caps::clear(None, CapSet::Permitted)
+    };
+    drop_all().map_err(|e: caps::errors::CapsError| Error::new(format!("cannot give up capabilities: {e}")))
+}
+
 fn capabilities() -> Result<(), caps::errors::CapsError> {
     let kept: CapsHashSet = KEPT.iter().map(|(cap, _)| *cap).collect();
     let permitted: CapsHashSet = caps::read(None, CapSet::Permitted)?.intersection(&kept).copied().collect();

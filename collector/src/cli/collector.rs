@@ -6,7 +6,7 @@ use crate::api::server::{self, View};
 use crate::config::{Overrides, Plan};
 use crate::container;
 use crate::detect::outputs::Target;
-use crate::detect::{self, Detector};
+use crate::detect::{self, Detector, Programs};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
@@ -31,7 +31,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Collect the events of all containers that run under porthole-runc, until stopped by SIGTERM or SIGINT
 #[derive(Debug, clap::Args)]
@@ -71,6 +71,9 @@ pub struct Args {
     /// Be the process that does the work; `porthole collector` starts it
     #[arg(long, hide = true)]
     worker: bool,
+    /// Become the program of program_output; `porthole collector` does
+    #[arg(long, hide = true, value_name = "COMMAND")]
+    run_program: Option<String>,
 }
 
 /// The pipeline as the API sees it: gone as soon as the collector stops.
@@ -99,7 +102,11 @@ impl View for Live {
 }
 
 pub fn main(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
-    if args.worker { worker(args, state_dir) } else { supervise(args, state_dir) }
+    match &args.run_program {
+        Some(command) => Err(supervisor::program::run(command).into()),
+        None if args.worker => worker(args, state_dir),
+        None => supervise(args, state_dir),
+    }
 }
 
 impl Args {
@@ -128,7 +135,7 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     pipeline::raise_descriptor_limit(); // a socket for each container, here and in the worker
     let plan = args.plan(state_dir.clone())?;
     plan.alerts.as_ref().map_or(Ok(()), detect::check)?;
-    let program = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
+    let file = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
     let _lock = pipeline::lock_state(&plan.state_dir, layout::COLLECTOR_LOCK, PREDECESSOR)?;
     let socket = plan.state_dir.join(layout::API_SOCKET);
     if store.get(store::API).is_none() {
@@ -140,8 +147,13 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     }
     let mut arguments: Vec<_> = std::env::args_os().skip(1).collect();
     arguments.push("--worker".into());
+    let args = Arc::new(args);
+    let (same, dir) = (args.clone(), state_dir.clone());
+    let configured = move || same.plan(dir.clone()).ok()?.alerts?.program().map(str::to_owned);
+    let program = supervisor::program::Program::new(Box::new(configured));
     let check = Box::new(move || args.plan(state_dir.clone())?.alerts.as_ref().map_or(Ok(()), detect::check));
-    let setup = supervisor::Setup { signals, notify: Notify::from_env(), store, program, arguments, check };
+    let notify = Notify::from_env();
+    let setup = supervisor::Setup { signals, notify, store, file, arguments, check, program };
     let well = Supervisor::new(setup).run();
     if !activated {
         let _ = std::fs::remove_file(socket);
@@ -174,7 +186,9 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     };
     let mut sinks: Vec<Sink> = plan.file.clone().map(Sink::File).into_iter().collect();
     sinks.extend((plan.stdout == Some(Format::Json)).then_some(Sink::Stdout));
-    let start = |alerts| Detector::start_anyway(alerts, Some(hub.clone()));
+    let asking = control.clone();
+    let programs = Arc::new(Programs::new(move || asking.say(&Word::Program)));
+    let start = |alerts| Detector::start_anyway(alerts, programs.clone(), Some(hub.clone()));
     let detector = plan.alerts.as_ref().map(start).transpose()?.map(|(detector, broken)| {
         // the supervisor has taken them: somebody has changed them since
         broken.iter().for_each(|e| complain(&format!("{e}\nno rules are judged until this is right")));
@@ -202,16 +216,15 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let _ = control.say(&Word::Ready);
 
     let refresh = || {
-        if let (Some(detector), Some(alerts)) = (&detector, &plan.alerts)
-            && let Some(said) = detector.refresh(alerts)
-        {
-            complain(&said);
+        if let (Some(detector), Some(alerts)) = (&detector, &plan.alerts) {
+            detector.tell_losses();
+            detector.refresh(alerts).iter().for_each(|said| complain(said));
         }
     };
-    let waited = serve(&signals, &control, refresh);
+    let waited = serve(&signals, &control, &programs, refresh);
     let mut status = live.take().map(Pipeline::stop).unwrap_or_default();
     if let Some(detector) = detector {
-        detector.stop();
+        finish(&detector, &control, &programs);
         status.outputs.extend(detector.status());
     }
     hub.close();
@@ -253,16 +266,44 @@ fn kept(control: &Control) -> Result<(HashMap<String, OwnedFd>, u64), Error> {
 }
 
 /// Until the worker shall stop; says meanwhile that it lives.
-fn serve(signals: &Signals, control: &Control, refresh: impl Fn()) -> Result<(), Error> {
+fn serve(signals: &Signals, control: &Control, programs: &Programs, refresh: impl Fn()) -> Result<(), Error> {
+    let mut beaten = Instant::now();
     loop {
-        let arrived = signals.wait_for(BEAT)?;
-        let asked = arrived.is_some_and(|a| a.signal == Signal::SIGTERM);
-        if asked || control.hear(false).is_err() {
+        let left = BEAT.saturating_sub(beaten.elapsed());
+        let arrived = signals.wait_beside(control, left)?;
+        if arrived.is_some_and(|a| a.signal == Signal::SIGTERM) {
             return Ok(());
         }
-        let _ = control.say(&Word::Beat);
-        refresh();
+        if hear(control, programs).is_err() {
+            return Ok(());
+        }
+        if beaten.elapsed() >= BEAT {
+            beaten = Instant::now();
+            let _ = control.say(&Word::Beat);
+            refresh();
+        }
     }
+}
+
+/// Takes what the supervisor hands over, if anything; an error when it is gone.
+fn hear(control: &Control, programs: &Programs) -> io::Result<()> {
+    if let Some(Word::Kept(name, pipe)) = control.hear(false)?
+        && name == store::PROGRAM
+    {
+        programs.give(pipe);
+    }
+    Ok(())
+}
+
+/// Lets the outputs of alerts write what they have, and hands them the programs that they ask for meanwhile.
+fn finish(detector: &Detector, control: &Control, programs: &Programs) {
+    std::thread::scope(|scope| {
+        let outputs = scope.spawn(|| detector.stop());
+        while !outputs.is_finished() {
+            let _ = hear(control, programs);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
 }
 
 /// A supervisor that was killed while it started a worker has left that its lock until the worker's program is executed.

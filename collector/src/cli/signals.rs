@@ -81,10 +81,15 @@ impl Signals {
 
     /// Waits for the next one, but no longer than this.
     pub fn wait_for(&self, time: Duration) -> Result<Option<Arrived>, Error> {
-        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        self.wait_beside(&self.queue, time)
+    }
+
+    /// Waits for the next one, but no longer than this, nor once the other can be read.
+    pub fn wait_beside(&self, other: &impl AsFd, time: Duration) -> Result<Option<Arrived>, Error> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN), PollFd::new(other.as_fd(), PollFlags::POLLIN)];
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         match poll(&mut fds, time) {
-            Ok(1..) => self.wait().map(Some),
+            Ok(1..) if fds[0].any().unwrap_or_default() => self.wait().map(Some),
             _ => Ok(None),
         }
     }

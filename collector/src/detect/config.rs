@@ -1,6 +1,7 @@
 //! What falco.yaml says of rules and alerts, under its own names.
 
 use super::alert::Style;
+use super::outputs::http::{self, Setup, Trust};
 use super::outputs::{self, Target};
 use crate::error::Error;
 use porthole_rules::load::Priority;
@@ -30,6 +31,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The program that alerts go to, if they go to one.
+    pub fn program(&self) -> Option<&str> {
+        self.outputs.targets.iter().find_map(|target| match target {
+            Target::Program { command, .. } => Some(command.as_str()),
+            _ => None,
+        })
+    }
+
     /// These files, all else as by default; alerts go to `target`.
     pub fn of(files: Vec<PathBuf>, target: Target) -> Plan {
         Plan {
@@ -120,6 +129,8 @@ pub(crate) struct Raw {
     pub stdout_output: RawSwitch,
     pub syslog_output: RawSwitch,
     pub file_output: RawFile,
+    pub http_output: RawHttp,
+    pub program_output: RawProgram,
     pub outputs_queue: RawQueue,
 }
 
@@ -175,6 +186,67 @@ pub(crate) struct RawFile {
     pub filename: Option<PathBuf>,
 }
 
+/// An empty text is as good as none, as in falco.yaml.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawHttp {
+    enabled: bool,
+    url: String,
+    user_agent: Option<String>,
+    insecure: bool,
+    ca_cert: PathBuf,
+    ca_bundle: PathBuf,
+    ca_path: PathBuf,
+    mtls: bool,
+    client_cert: PathBuf,
+    client_key: PathBuf,
+    echo: bool,
+    compress_uploads: bool,
+    keep_alive: bool,
+    max_consecutive_timeouts: Option<u8>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawProgram {
+    enabled: bool,
+    keep_alive: bool,
+    program: String,
+}
+
+impl RawHttp {
+    fn target(self, json: bool) -> Result<Target, Error> {
+        let named = |path: PathBuf| Some(path).filter(|p| !p.as_os_str().is_empty()).map(absolute).transpose();
+        let client = match (self.mtls, named(self.client_cert)?, named(self.client_key)?) {
+            (false, ..) => None,
+            (true, Some(cert), Some(key)) => Some((cert, key)),
+            _ => return Err(Error::new("http_output.mtls is on: it needs client_cert and client_key")),
+        };
+        let setup = Setup {
+            url: self.url,
+            user_agent: self.user_agent.unwrap_or_else(|| USER_AGENT.into()),
+            trust: Trust {
+                anybody: self.insecure,
+                file: named(self.ca_cert)?.or(named(self.ca_bundle)?),
+                directory: named(self.ca_path)?,
+                client,
+            },
+            echo: self.echo,
+            compress: self.compress_uploads,
+            keep_alive: self.keep_alive,
+            timeouts: self.max_consecutive_timeouts.unwrap_or(TIMEOUTS).into(),
+            json,
+        };
+        http::shown(&setup)?;
+        Ok(Target::Http(Box::new(setup)))
+    }
+}
+
+/// Who asks, unless the configuration says otherwise. Falco's own is `falcosecurity/falco`.
+const USER_AGENT: &str = concat!("porthole/", env!("CARGO_PKG_VERSION"));
+/// Falco's.
+const TIMEOUTS: u8 = 5;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RawQueue {
@@ -206,6 +278,17 @@ impl Raw {
             targets.push(Target::File { path: absolute(path)?, keep_open: self.file_output.keep_alive });
         }
         let defaults = Style::default();
+        let json = self.json_output.unwrap_or(defaults.json);
+        if self.http_output.enabled {
+            targets.push(self.http_output.target(json)?);
+        }
+        if self.program_output.enabled {
+            let RawProgram { keep_alive, program: command, .. } = self.program_output;
+            if command.trim().is_empty() {
+                return Err(Error::new("program_output is enabled: it needs a program"));
+            }
+            targets.push(Target::Program { command, keep_alive });
+        }
         Ok(Some(Plan {
             files: files.into_iter().map(absolute).collect::<Result<_, _>>()?,
             priority: match self.priority {
@@ -224,7 +307,7 @@ impl Raw {
             append: self.append_output.into_iter().map(append).collect(),
             statics: self.static_fields,
             style: Style {
-                json: self.json_output.unwrap_or(defaults.json),
+                json,
                 output: self.json_include_output_property.unwrap_or(defaults.output),
                 message: self.json_include_message_property.unwrap_or(defaults.message),
                 fields: self.json_include_output_fields_property.unwrap_or(defaults.fields),

@@ -10,6 +10,7 @@ mod examples;
 pub mod fields;
 pub(crate) mod files;
 pub mod filter;
+mod losses;
 pub mod outputs;
 mod rules;
 #[cfg(test)]
@@ -26,9 +27,11 @@ pub use config::Plan;
 use fields::{Memo, Subject};
 use files::Version;
 use outputs::Outputs;
+pub use outputs::Programs;
 use porthole_rules::program::Scratch;
 use porthole_rules::ruleset::Ruleset;
 use rules::Rules;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 /// Judges events.
@@ -38,6 +41,7 @@ pub struct Detector {
     outputs: Outputs,
     /// The rules files as they were last loaded, or tried.
     seen: Mutex<Vec<Version>>,
+    told: Mutex<losses::Told>,
     next: Option<Arc<dyn Publish>>,
 }
 
@@ -72,11 +76,12 @@ impl Kinds {
     }
 }
 
-/// Loads a plan's rules and forgets them.
+/// Loads a plan's rules and what outputs need, and forgets them.
 ///
 /// # Errors
 /// Why they are not taken.
 pub fn check(plan: &Plan) -> Result<(), Error> {
+    outputs::check(&plan.outputs)?;
     Rules::load(plan).map(drop)
 }
 
@@ -88,33 +93,48 @@ pub(crate) fn loaded(plan: &Plan) -> Result<Ruleset, Error> {
     Rules::load(plan).map(|rules| rules.set)
 }
 
+/// Where nobody starts any.
+fn no_programs() -> Arc<Programs> {
+    let none = || Err(io::Error::other("programs are started by `porthole collector` only"));
+    Arc::new(Programs::new(none))
+}
+
 impl Detector {
     /// Loads the rules and opens the outputs. Events go on to `next`.
     ///
     /// # Errors
     /// When a rules file is not taken, or an output cannot be opened.
     pub fn start(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
-        Detector::with(Rules::load(plan)?, plan, next)
+        Detector::with(Rules::load(plan)?, plan, no_programs(), next)
     }
 
     /// The same; where the rules are not taken, without any until they are ([`Detector::refresh`]), and with the reason.
     ///
     /// # Errors
     /// When an output cannot be opened.
-    pub fn start_anyway(plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<(Detector, Option<Error>), Error> {
+    pub fn start_anyway(
+        plan: &Plan,
+        programs: Arc<Programs>,
+        next: Option<Arc<dyn Publish>>,
+    ) -> Result<(Detector, Option<Error>), Error> {
         let (rules, broken) = match Rules::load(plan) {
             Ok(rules) => (rules, None),
             Err(e) => (Rules::load(&Plan { files: vec![], ..plan.clone() })?, Some(e)),
         };
-        Ok((Detector::with(rules, plan, next)?, broken))
+        Ok((Detector::with(rules, plan, programs, next)?, broken))
     }
 
-    fn with(rules: Rules, plan: &Plan, next: Option<Arc<dyn Publish>>) -> Result<Detector, Error> {
+    fn with(
+        rules: Rules,
+        plan: &Plan,
+        programs: Arc<Programs>,
+        next: Option<Arc<dyn Publish>>,
+    ) -> Result<Detector, Error> {
         let seen = Mutex::new(files::versions(&plan.files));
         wants::set(&rules.set);
-        let outputs = Outputs::open(&plan.outputs)?;
+        let outputs = Outputs::open(&plan.outputs, &programs)?;
         let style = plan.style.clone();
-        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, seen, next })
+        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, seen, told: Mutex::default(), next })
     }
 
     /// What is to be said about the rules: problems that are no errors, fields that nobody supplies.
@@ -150,6 +170,12 @@ impl Detector {
             Ok(()) => format!("the rules have changed: {} are judged from now on", self.enabled()),
             Err(e) => format!("{e}\nthe rules are judged as before"),
         })
+    }
+
+    /// Tells, as events, which alerts were lost since the last time.
+    pub fn tell_losses(&self) {
+        let events = lock(&self.told).since(&self.status());
+        events.iter().for_each(|event| self.publish(event));
     }
 
     /// What the outputs have written and lost.

@@ -158,7 +158,7 @@ fn files_that_change_are_loaded_again_once() {
 fn a_worker_that_finds_a_broken_file_starts_without_rules_and_takes_them_when_they_are_right() {
     let place = Place::new("anyway", "- rule: x\n");
     let plan = place.plan();
-    let (detector, broken) = Detector::start_anyway(&plan, None).unwrap();
+    let (detector, broken) = Detector::start_anyway(&plan, no_programs(), None).unwrap();
     assert!(broken.is_some() && Detector::start(&plan, None).is_err());
     assert_eq!((detector.refresh(&plan), detector.enabled()), (None, 0));
     place.write(RULES);

@@ -24,6 +24,8 @@ pub(crate) enum Word {
     Keep(String, OwnedFd),
     /// To the supervisor: nobody needs it any more.
     Forget(String),
+    /// To the supervisor: start the program of `program_output`; its pipe comes as [`Word::Kept`].
+    Program,
     /// To the supervisor: what was asked for is done; no other worker need start.
     Done,
 }
@@ -60,6 +62,7 @@ impl Control {
             Word::Go(restarts) => (format!("go {restarts}"), None),
             Word::Ready => ("ready".into(), None),
             Word::Beat => ("beat".into(), None),
+            Word::Program => ("program".into(), None),
             Word::Done => ("done".into(), None),
         };
         if text.len() > WORD {
@@ -95,6 +98,7 @@ impl Control {
             ("go", _) => Word::Go(name.parse().map_err(|_| unknown())?),
             ("ready", _) => Word::Ready,
             ("beat", _) => Word::Beat,
+            ("program", _) => Word::Program,
             ("done", _) => Word::Done,
             _ => return Err(unknown()),
         }))

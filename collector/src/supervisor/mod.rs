@@ -7,6 +7,7 @@
 mod backoff;
 pub(crate) mod control;
 pub(crate) mod notify;
+pub(crate) mod program;
 pub(crate) mod store;
 mod worker;
 
@@ -18,6 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::execve;
 use notify::Notify;
+use program::Program;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -57,11 +59,13 @@ pub(crate) struct Setup {
     pub notify: Notify,
     pub store: Store,
     /// This program's file: its successor may lie there.
-    pub program: PathBuf,
+    pub file: PathBuf,
     /// Arguments of the worker.
     pub arguments: Vec<OsString>,
     /// Whether the configuration can be taken: asked before a worker stops for it.
     pub check: Box<dyn Fn() -> Result<(), Error>>,
+    /// The program that alerts go to.
+    pub program: Program,
 }
 
 /// See the module.
@@ -112,6 +116,11 @@ impl Supervisor {
             }
             self.wait(now)?;
             self.listen();
+            if let Some(worker) = &mut self.worker
+                && let Some(pipe) = self.setup.program.turn(Instant::now())
+            {
+                worker.hand(Word::Kept(store::PROGRAM.to_owned(), pipe));
+            }
             if let Some(status) = self.worker.as_mut().and_then(Worker::ended) {
                 self.listen(); // its last words
                 if let Some(well) = self.buried(status) {
@@ -140,6 +149,7 @@ impl Supervisor {
         if self.worker.is_none() {
             until = until.min(self.start_at);
         }
+        until = self.setup.program.start_at().map_or(until, |at| until.min(at));
         if let Some(every) = self.setup.notify.watchdog {
             until = until.min(self.alive_told + every);
         }
@@ -198,6 +208,7 @@ impl Supervisor {
                     self.setup.notify.forget(&name);
                     self.setup.store.forget(&name);
                 }
+                Word::Program => self.setup.program.ask(),
                 _ => {}
             }
         }
@@ -206,8 +217,10 @@ impl Supervisor {
     /// The worker has ended. Whether all was well, if nothing else is to be done.
     fn buried(&mut self, status: ExitStatus) -> Option<bool> {
         let worker = self.worker.take()?;
+        self.setup.program.forget();
         let asked = self.stopping.take().is_some();
         if self.next == Next::End || worker.done {
+            self.setup.program.finish();
             // one that had not begun to wait for signals is ended by them
             return Some(status.success() || status.signal() == Some(Signal::SIGTERM as i32));
         }
@@ -227,9 +240,10 @@ impl Supervisor {
     /// Becomes the program that lies where this one was started from.
     fn execute(&mut self) {
         self.next = Next::Worker;
+        self.setup.program.finish();
         let Err(error) = self.succeed();
         self.setup.store.take_back();
-        say(&format!("cannot execute {}: {error}; the collector goes on as it is", self.setup.program.display()));
+        say(&format!("cannot execute {}: {error}; the collector goes on as it is", self.setup.file.display()));
     }
 
     fn succeed(&self) -> io::Result<Infallible> {
@@ -241,7 +255,7 @@ impl Supervisor {
         let text =
             |texts: Vec<OsString>| texts.into_iter().map(|t| CString::new(t.into_vec())).collect::<Result<_, _>>();
         let (arguments, environment): (Vec<_>, Vec<_>) = (text(std::env::args_os().collect())?, text(environment)?);
-        let program = CString::new(self.setup.program.clone().into_os_string().into_vec())?;
+        let program = CString::new(self.setup.file.clone().into_os_string().into_vec())?;
         // Signals stay blocked: one that comes meanwhile waits for the successor, where it would end this process.
         Ok(execve(&program, &arguments, &environment)?)
     }

@@ -3,6 +3,7 @@
 //! | name | what |
 //! |--|--|
 //! | `api` | the listening socket of the API |
+//! | `program` | the pipe to the program of `program_output`; handed over when it is started, never kept |
 //! | `agent.<created>.<inode>.<container>` | a container's listening socket: hellos wait in it while nobody accepts |
 
 use crate::sys;
@@ -17,6 +18,8 @@ use std::os::unix::fs::FileExt;
 
 /// The API's listening socket.
 pub(crate) const API: &str = "api";
+/// The pipe to the program of `program_output`.
+pub(crate) const PROGRAM: &str = "program";
 /// Start of the names of containers' sockets.
 pub(crate) const AGENT: &str = "agent.";
 /// Descriptors that are kept at most: a worker that goes mad must not take all.

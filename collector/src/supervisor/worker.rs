@@ -43,7 +43,7 @@ impl Worker {
     }
 
     /// Says a word that must arrive: waits for a worker that is about to read, not for one that has gone.
-    fn hand(&mut self, word: Word) {
+    pub fn hand(&mut self, word: Word) {
         let until = Instant::now() + Duration::from_secs(5);
         while let Some(control) = &self.control {
             match control.say(&word) {
