@@ -114,7 +114,7 @@ fn made(kind: usize, len: usize, patch: &[u8]) -> File {
 }
 
 fn look(ring: &ring::Ring, reader: &mut Reader, data: &mut [u8], give_up: bool) {
-    let Some(head) = ring.head() else { return };
+    let Some(ring::Words { head, .. }) = ring.words() else { return };
     if !ring.copy(*reader, head, data) {
         reader.jump(head);
     }

@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::ingest::kept::Kept;
 use crate::loss::{Counters, lock};
 use crate::outputs::{self, Writer};
+use crate::pace::Feeder;
 use crate::status::{ContainerView, OutputStatus, Status};
 use crate::{clock, ingest, sys, tag};
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -126,13 +127,12 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
     };
     let (messages, tag_in) = crossbeam_channel::bounded(CHANNEL);
     let (tagged, out_in) = crossbeam_channel::bounded(BATCHES);
-    let ingest = ingest::Ingest::new(setup, messages)?;
-    let tagger = tag::Tagger::new(tagged, events.clone());
-    let threads = vec![
-        spawn("ingest", move || ingest.run())?,
-        spawn("tag", move || tagger.run(&tag_in))?,
-        spawn("outputs", move || outputs::run(&out_in, writers, hub.as_ref()))?,
-    ];
+    // From the last to the first: each is woken by the one before it.
+    let outputs_thread = spawn("outputs", move || outputs::run(&out_in, writers, hub.as_ref()))?;
+    let tagger = tag::Tagger::new(Feeder::new(tagged, Some(outputs_thread.thread().clone())), events.clone());
+    let tag_thread = spawn("tag", move || tagger.run(&tag_in))?;
+    let ingest = ingest::Ingest::new(setup, Feeder::new(messages, Some(tag_thread.thread().clone())))?;
+    let threads = vec![spawn("ingest", move || ingest.run())?, tag_thread, outputs_thread];
     let started_ns = clock::now_ns();
     Ok(Pipeline {
         stop,

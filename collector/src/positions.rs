@@ -10,6 +10,7 @@ use crate::event::{Identity, Process};
 use crate::loss::lock;
 use porthole_common::ring::reader::Reader;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -62,13 +63,20 @@ pub(crate) struct Resumed {
 }
 
 impl Position {
+    /// The position of ring `name` with this inode number, of which no collector has left anything.
+    pub fn new(container: &Path, name: &str, inode: u64) -> Position {
+        let path = Some(container.join(DIRECTORY).join(name));
+        Position { state: Mutex::new(State { path, inode, ..State::default() }) }
+    }
+
     /// The position of ring `name` with this inode number, with what an earlier collector has left of it. A file left
     /// by another ring of the same name does not count.
     pub fn open(container: &Path, name: &str, inode: u64) -> (Position, Resumed) {
-        let path = container.join(DIRECTORY).join(name);
-        let mut state = State { path: Some(path.clone()), inode, ..State::default() };
+        let position = Position::new(container, name, inode);
+        let mut state = lock(&position.state);
         let mut resumed = Resumed::default();
-        if let Ok(file) = OpenOptions::new().read(true).write(true).open(path) {
+        let file = state.path.as_ref().map(|path| OpenOptions::new().read(true).write(true).open(path));
+        if let Some(Ok(file)) = file {
             let mut head = [0u8; 16];
             if file.read_exact_at(&mut head, 0).is_ok() && head[8..] == inode.to_le_bytes() {
                 let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
@@ -77,7 +85,14 @@ impl Position {
                 state.file = Some(file);
             }
         }
-        (Position { state: Mutex::new(state) }, resumed)
+        drop(state);
+        (position, resumed)
+    }
+
+    /// Names of the rings of which an earlier collector has left something.
+    pub fn left(container: &Path) -> HashSet<String> {
+        let entries = std::fs::read_dir(container.join(DIRECTORY)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Keeps the position.
@@ -187,6 +202,7 @@ mod tests {
             p.save(longer);
             p.save(saved.clone());
         }
+        assert_eq!(Position::left(&dir), HashSet::from(["r".to_owned()]));
         let (_, resumed) = Position::open(&dir, "r", 42);
         assert_eq!((resumed.reader, resumed.saved), (at, Some(saved)));
         let (p, resumed) = Position::open(&dir, "r", 43);

@@ -1,7 +1,7 @@
 //! Reading the rings: the active ones often, the idle ones less and less.
 
 use super::message::{Batch, Item, Message, SessionId};
-use super::ring::Ring;
+use super::ring::{Ring, Words};
 use super::{Ingest, message};
 use crate::clock::Clock;
 use crate::container::{Container, OnTheirWay};
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Time between two looks at a ring that had something, and the longest time between two looks.
-pub(super) const ACTIVE: Duration = Duration::from_micros(500);
+pub(super) const ACTIVE: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(20);
 /// Where more than `MANY` rings are open, one that has been quiet for this long is looked at less often still.
 const QUIET: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ pub(super) struct Open {
     pub told: Option<Refusal>,
     reader: Reader,
     clock: u8,
-    /// See [`Ring::cost`], as of the last look.
+    /// See [`Words`], as of the last look.
     cost: (u64, u64),
     interval: Duration,
     /// When something came last.
@@ -85,9 +85,8 @@ impl Open {
 
     /// Adds what sampled records have cost since the last look. The numbers are the container's word: what no record can
     /// have cost is left out.
-    fn sample(&mut self, clock: &Clock) {
+    fn sample(&mut self, clock: &Clock, Words { cost, samples, .. }: Words) {
         const AT_MOST_NS: u64 = 1_000_000;
-        let Some((cost, samples)) = self.ring.cost() else { return };
         let (before, count) = (self.cost, samples.wrapping_sub(self.cost.1));
         if count == 0 {
             return;
@@ -217,12 +216,12 @@ impl Ingest {
     fn read(&mut self, id: SessionId, now: Instant, last: bool) -> bool {
         let now_ns = self.now_ns();
         let Some(open) = self.sessions.get_mut(&id) else { return false };
-        let Some(head) = open.ring.head() else {
+        let Some(words) = open.ring.words() else {
             // The file was cut behind our back; what it held is gone, and nobody can say how much.
             self.ring_tampered(id, "ring_cut");
             return false;
         };
-        let before = open.reader;
+        let (before, head) = (open.reader, words.head);
         if head.position == before.position && head.sequence == before.sequence {
             open.unfinished_since = None;
             return false;
@@ -285,7 +284,7 @@ impl Ingest {
             return false;
         }
         batch.until = open.reader;
-        open.sample(&self.clock);
+        open.sample(&self.clock, words);
         batch.share = Some(OnTheirWay::new(&open.shared, batch.items.len()));
         if tampered {
             // Each time is one more: it goes with records that are lost.

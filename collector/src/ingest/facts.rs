@@ -73,27 +73,41 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     })
 }
 
-/// Everything of a process; `None` when it has been reaped. Complete only while it lives: a zombie has no namespaces.
-pub(crate) fn read_all(pid: u32, host_uid: u32, with_arguments: bool, from_outside: bool) -> Option<Facts> {
-    let stat = stat(pid)?;
+/// What is asked of a process beside what is always asked: each costs some microseconds.
+pub(crate) struct Wanted {
+    /// Its working directory: the hello had no room for it.
+    pub cwd: bool,
+    /// All its arguments: the hello has only some of them, or none.
+    pub arguments: bool,
+    /// Who has logged in: it comes from outside the container.
+    pub login: bool,
+    /// User namespace in which numbers are the host's.
+    pub host_users: Option<u64>,
+}
+
+/// Everything of a process whose `stat` has just been read. Complete only while it lives: a zombie has no namespaces.
+pub(crate) fn read_all(pid: u32, stat: Stat, host_uid: u32, wanted: &Wanted) -> Facts {
     let link = |name: &str| {
         let target = fs::read_link(format!("/proc/{pid}/{name}")).ok();
         target.map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default()
     };
     let exe = link("exe");
     let status = read(&format!("/proc/{pid}/status")).unwrap_or_default();
-    Some(Facts {
+    let ns = namespaces(pid);
+    let of_host = ns.user.is_some() && ns.user == wanted.host_users;
+    let uid_map = || read(&format!("/proc/{pid}/uid_map")).unwrap_or_default();
+    Facts {
         pid,
-        ns: namespaces(pid),
+        ns,
         exe: exe.strip_suffix(" (deleted)").unwrap_or(&exe).to_owned(),
-        cwd: link("cwd"),
+        cwd: if wanted.cwd { link("cwd") } else { String::new() },
         ns_pids: ns_pids(&status),
         cap_permitted: cap_permitted(&status),
-        loginuid: if from_outside { loginuid(pid) } else { None },
-        inner_uid: inner_uid(&read(&format!("/proc/{pid}/uid_map")).unwrap_or_default(), host_uid),
-        argv: if with_arguments { arguments(pid) } else { vec![] },
+        loginuid: if wanted.login { loginuid(pid) } else { None },
+        inner_uid: if of_host { host_uid } else { inner_uid(&uid_map(), host_uid) },
+        argv: if wanted.arguments { arguments(pid) } else { vec![] },
         stat,
-    })
+    }
 }
 
 /// Whether the control groups of a process say that it belongs to another container than the one it announced itself in.
@@ -221,9 +235,12 @@ mod tests {
 
     #[test]
     fn this_process_is_described() {
-        let f = read_all(std::process::id(), 0, true, true).unwrap();
+        let pid = std::process::id();
+        let wanted = |users| Wanted { cwd: true, arguments: true, login: true, host_users: users };
+        let f = read_all(pid, stat(pid).unwrap(), 7, &wanted(None));
         assert!(f.ns.mnt.is_some() && f.ns.time.is_some());
-        assert_eq!(f.ns_pids.first(), Some(&std::process::id()));
-        assert!(Path::new(&f.exe).exists());
+        assert_eq!(f.ns_pids.first(), Some(&pid));
+        assert!(Path::new(&f.exe).exists() && Path::new(&f.cwd).exists() && !f.argv.is_empty());
+        assert_eq!(read_all(pid, stat(pid).unwrap(), 7, &wanted(f.ns.user)).inner_uid, 7);
     }
 }

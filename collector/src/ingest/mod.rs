@@ -30,10 +30,9 @@ use crate::clock::{self, Clock};
 use crate::container::Container;
 use crate::error::Error;
 use crate::loss::Counters;
-use crate::pace;
+use crate::pace::Feeder;
 use crate::pipeline::Without;
-use crossbeam_channel::Sender;
-use drain::Open;
+use drain::{ACTIVE, Open};
 use message::{Message, SessionId};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -111,7 +110,7 @@ impl Token {
 /// The stage's state; its methods are spread over this directory's files.
 pub(crate) struct Ingest {
     setup: Setup,
-    tx: Sender<Message>,
+    tx: Feeder<Message>,
     epoll: Epoll,
     /// What the host does in the registrations' directories.
     host: Inotify,
@@ -132,6 +131,8 @@ pub(crate) struct Ingest {
     /// Ring files waiting for their hello.
     awaiting: BinaryHeap<Reverse<files::Awaiting>>,
     clock: Clock,
+    /// This process's user namespace.
+    host_users: Option<u64>,
     scratch: Vec<u8>,
     next_id: u64,
     housekept: Instant,
@@ -140,7 +141,7 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// Prepares the stage; nothing of a container is touched yet.
-    pub fn new(setup: Setup, tx: Sender<Message>) -> Result<Ingest, Error> {
+    pub fn new(setup: Setup, tx: Feeder<Message>) -> Result<Ingest, Error> {
         let failed = |what: &str| {
             let what = what.to_owned();
             move |e: nix::Error| Error::new(format!("cannot make {what}: {e}"))
@@ -171,6 +172,7 @@ impl Ingest {
             behind: VecDeque::new(),
             awaiting: BinaryHeap::new(),
             clock: Clock::start(),
+            host_users: facts::namespaces(std::process::id()).user,
             scratch: vec![0; porthole_common::limits::RING_DATA_MAX],
             next_id: 1,
             housekept: now,
@@ -197,7 +199,9 @@ impl Ingest {
         let next = [self.due.peek().map(|d| d.0.0), self.awaiting.peek().map(|a| a.0.at), self.behind_due(now)];
         let until_next = next.into_iter().flatten().map(|at| at.saturating_duration_since(now)).min();
         let idle = if self.containers.is_empty() { HOUSEKEEPING } else { ASK };
-        let timeout = until_next.unwrap_or(idle).min(idle).min(longest.unwrap_or(idle));
+        // What is due soon waits for what is due soon after.
+        let wait = until_next.map_or(idle, |left| if left.is_zero() { left } else { left.max(ACTIVE) });
+        let timeout = wait.min(longest.unwrap_or(idle)).min(idle);
         let wakers = [self.setup.wake.as_fd(), self.host.as_fd()];
         let mut fds = wakers.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         if ppoll(&mut fds, Some(TimeSpec::from_duration(timeout)), None).unwrap_or(0) > 0 {
@@ -218,6 +222,7 @@ impl Ingest {
             self.scan();
             self.rescan_overfull();
         }
+        self.tx.call();
     }
 
     fn dispatch(&mut self) {
@@ -265,7 +270,7 @@ impl Ingest {
 
     /// Hands a message on; waits while the next stage is behind (the rings hold what comes meanwhile).
     fn send(&self, message: Message) {
-        pace::send(&self.tx, message);
+        self.tx.send(message);
     }
 
     fn now_ns(&self) -> u64 {

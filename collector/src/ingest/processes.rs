@@ -5,7 +5,7 @@ use super::message::{Message, SessionId};
 use super::{Ingest, Token};
 use crate::sys;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 /// Sessions of a process that end with it. A real one has a few; the rings of one that makes more are found to be over
@@ -51,21 +51,14 @@ impl Ingest {
                 p.sessions.drain(..surplus);
             }
         } else {
-            let replaced =
-                c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions: session.into_iter().collect() });
-            let fd = c.processes.get(&pid).and_then(|p| p.pidfd.as_ref());
-            if let Some(fd) = fd {
+            if let Some(fd) = &pidfd {
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, Token::Pidfd(token).pack());
-                // `fd` belongs to a container's entry, the epoll instance to the stage: borrowed one after the other.
-                let added = fd.as_fd().try_clone_to_owned().map(|fd| (fd, event));
-                if let Ok((fd, event)) = added {
-                    let _ = self.epoll.add(&fd, event);
-                    if let Some(p) = self.registered_mut(container).and_then(|c| c.processes.get_mut(&pid)) {
-                        p.pidfd = Some(fd);
-                    }
-                    self.pidfds.insert(token, (container, pid));
-                }
+                let _ = self.epoll.add(fd, event);
+                self.pidfds.insert(token, (container, pid));
             }
+            let Some(c) = self.registered_mut(container) else { return };
+            let sessions = session.into_iter().collect();
+            let replaced = c.processes.insert(pid, Process { token, pidfd, start_ticks, sessions });
             if let Some(old) = replaced {
                 self.pidfds.remove(&old.token);
                 older = old.sessions;

@@ -7,6 +7,7 @@ use super::users::Users;
 use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, tamper};
 use crate::container::Container;
 use crate::loss::lock;
+use crate::positions::Position;
 use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::inotify::AddWatchFlags;
@@ -49,6 +50,8 @@ pub(super) struct Registered {
     /// The name by which the supervisor keeps it.
     pub kept: Option<String>,
     pub users: Users,
+    /// Rings whose position an earlier collector has kept.
+    pub left: HashSet<String>,
     pub by_name: HashMap<String, SessionId>,
     /// The last session of each process, by its own word.
     pub by_vpid: HashMap<u32, SessionId>,
@@ -126,6 +129,7 @@ impl Ingest {
         let ended = dir.deleted().exists();
         let root = if registration.rootfs.is_empty() { "/" } else { &registration.rootfs };
         let users = Users::new(Path::new(root));
+        let left = Position::left(dir.root());
         let container = Arc::new(Container::new(&key, dir, registration));
         self.remember(&container);
         let watches = [
@@ -152,6 +156,7 @@ impl Ingest {
                 listener,
                 kept,
                 users,
+                left,
                 by_name: HashMap::new(),
                 by_vpid: HashMap::new(),
                 processes: HashMap::new(),

@@ -56,7 +56,7 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     // Without waiting: a process of the container may hold a lease on the file.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(proc_path(&handle));
     let file = file.map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { LEASED } else { "ring_unopenable" })?;
-    let mut header = [0u8; 24];
+    let mut header = [0u8; ring::HELLO_OFFSET + limits::HELLO];
     let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let hello_len = word(ring::HELLO_LEN_OFFSET) as usize;
@@ -71,10 +71,7 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     if !ring::valid_data_len(data_len as usize) || stat.st_size as u64 != size {
         return Err("ring_size");
     }
-    let mut hello = vec![0u8; hello_len.min(limits::HELLO)];
-    if hello_len > limits::HELLO || file.read_exact_at(&mut hello, ring::HELLO_OFFSET as u64).is_err() {
-        return Err("hello_malformed");
-    }
+    let hello = header[ring::HELLO_OFFSET..].get(..hello_len).ok_or("hello_malformed")?.to_vec();
     let ring = Ring {
         session: format!("{prefix}/{name}.{}", stat.st_ino).into(),
         name: name.to_owned(),
@@ -88,6 +85,14 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
         position: Position::default(),
     };
     Ok(Opened { ring, hello })
+}
+
+/// What the writers say in the ring's header.
+pub(crate) struct Words {
+    pub head: Head,
+    /// What the sampled records have cost their program in all, in the records' unit, and how many they were.
+    pub cost: u64,
+    pub samples: u64,
 }
 
 /// A file that is a ring, with the hello that its header page holds.
@@ -130,20 +135,14 @@ impl Ring {
         &self.position
     }
 
-    /// The writers' word; `None` when the file has been cut.
-    pub fn head(&self) -> Option<Head> {
-        let mut word = [0u8; 8];
-        self.file.read_exact_at(&mut word, ring::HEAD_OFFSET as u64).ok()?;
-        Some(Head::unpack(u64::from_le_bytes(word)))
-    }
-
-    /// What the sampled records have cost their program in all, in the records' unit, and how many they were.
-    pub fn cost(&self) -> Option<(u64, u64)> {
-        const { assert!(ring::SAMPLES_OFFSET == ring::COST_OFFSET + 8) };
-        let mut words = [0u8; 16];
-        self.file.read_exact_at(&mut words, ring::COST_OFFSET as u64).ok()?;
-        let (cost, samples) = words.split_at(8);
-        Some((u64::from_le_bytes(cost.try_into().ok()?), u64::from_le_bytes(samples.try_into().ok()?)))
+    /// The writers' words; `None` when the file has been cut.
+    pub fn words(&self) -> Option<Words> {
+        const { assert!(ring::COST_OFFSET == ring::HEAD_OFFSET + 8 && ring::SAMPLES_OFFSET == ring::COST_OFFSET + 8) };
+        let mut bytes = [0u8; 24];
+        self.file.read_exact_at(&mut bytes, ring::HEAD_OFFSET as u64).ok()?;
+        let words: &[[u8; 8]; 3] = bytes.as_chunks().0.try_into().ok()?;
+        let [head, cost, samples] = words.map(u64::from_le_bytes);
+        Some(Words { head: Head::unpack(head), cost, samples })
     }
 
     /// Whether the file still has its length.

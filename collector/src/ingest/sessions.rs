@@ -9,7 +9,7 @@ use super::socket::{self, Packet, Peer};
 use super::{HELLO_DEADLINE, Ingest, MAX_CONNECTIONS, MAX_RINGS, Token, ring};
 use crate::event::Identity;
 use crate::loss::{Counters, Refusal};
-use crate::positions::Position;
+use crate::positions::{Position, Resumed};
 use crate::sys;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -97,8 +97,10 @@ impl Ingest {
     }
 
     fn announce(&mut self, container: u64, hello: Hello, bytes: &[u8], peer: Peer) -> Result<(), Refusal> {
+        let stat = facts::stat(peer.pid);
+        let parent = stat.as_ref().map_or(0, |s| s.ppid);
         // What the process, its parent and the ring it wrote to before have said so far comes first.
-        self.drain_relatives(container, &hello, Some(peer.pid));
+        self.drain_relatives(container, &hello, Some((peer.pid, parent)));
         let known = self.registered(container).and_then(|c| c.by_name.get(&hello.ring).copied());
         if let Some(session) = known.and_then(|id| self.sessions.get(&id)) {
             return match session.pid {
@@ -106,7 +108,7 @@ impl Ingest {
                 Some(_) => Err("hello_owner"),
                 None if session.ring.uid != peer.uid => Err("hello_owner"),
                 None => {
-                    let (sender, pidfd) = self.identify(container, hello, peer)?;
+                    let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
                     self.open_session(container, known, None, sender, pidfd)
                 }
             };
@@ -118,14 +120,16 @@ impl Ingest {
         if opened.hello != bytes {
             return Err("hello_differs");
         }
-        let (sender, pidfd) = self.identify(container, hello, peer)?;
+        let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
         self.open_session(container, None, Some(opened.ring), sender, pidfd)
     }
 
     /// A process without a ring of its own.
     fn ringless(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(), Refusal> {
-        self.drain_relatives(container, &hello, Some(peer.pid));
-        let (sender, pidfd) = self.identify(container, hello, peer)?;
+        let stat = facts::stat(peer.pid);
+        let parent = stat.as_ref().map_or(0, |s| s.ppid);
+        self.drain_relatives(container, &hello, Some((peer.pid, parent)));
+        let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
         let c = self.registered(container).ok_or("no_container")?;
         let session = c.by_name.get(OVERFLOW_RING).copied().filter(|_| !sender.hello.ring.is_empty());
         let shared = c.container.clone();
@@ -136,9 +140,21 @@ impl Ingest {
         Ok(())
     }
 
-    /// Asks the kernel who the peer is.
-    fn identify(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(Sender, Option<OwnedFd>), Refusal> {
-        let facts = facts::read_all(peer.pid, peer.uid, hello.truncated() || hello.forked(), hello.ppid == 0);
+    /// Asks the kernel who the peer is. `stat`: its first answer; `None` when the process has been reaped.
+    fn identify(
+        &mut self,
+        container: u64,
+        hello: Hello,
+        peer: Peer,
+        stat: Option<facts::Stat>,
+    ) -> Result<(Sender, Option<OwnedFd>), Refusal> {
+        let wanted = facts::Wanted {
+            cwd: hello.cwd.is_empty(),
+            arguments: hello.truncated() || hello.forked(),
+            login: hello.ppid == 0,
+            host_users: self.host_users,
+        };
+        let facts = stat.map(|stat| facts::read_all(peer.pid, stat, peer.uid, &wanted));
         // A process that is being reaped has 0 there.
         let known = |f: &&facts::Facts| !f.ns_pids.is_empty() && !f.ns_pids.contains(&0);
         if facts.as_ref().filter(known).is_some_and(|f| !f.ns_pids.contains(&hello.pid)) {
@@ -184,7 +200,12 @@ impl Ingest {
         let shared = c.container.clone();
         let mut saved = None;
         if let Some(mut ring) = ring {
-            let (position, resumed) = Position::open(shared.dir.root(), &ring.name, ring.inode);
+            let (root, left) = (shared.dir.root(), c.left.remove(&ring.name));
+            let (position, resumed) = if left {
+                Position::open(root, &ring.name, ring.inode)
+            } else {
+                (Position::new(root, &ring.name, ring.inode), Resumed::default())
+            };
             ring.keep_position(position);
             saved = resumed.saved;
             c.by_name.insert(ring.name.clone(), id);
@@ -226,13 +247,12 @@ impl Ingest {
     }
 
     /// Drains what a new session's events may follow from, even where the container has its share: the same process's
-    /// ring before an exec, its parent's, and the one a forked child wrote to. `pid`: on the host, where the kernel has
-    /// told it.
-    pub(super) fn drain_relatives(&mut self, container: u64, hello: &Hello, pid: Option<u32>) {
+    /// ring before an exec, its parent's, and the one a forked child wrote to. `of_kernel`: its pid and its parent's on
+    /// the host, where the kernel has told them.
+    pub(super) fn drain_relatives(&mut self, container: u64, hello: &Hello, of_kernel: Option<(u32, u32)>) {
         let now = Instant::now();
         let Some(c) = self.registered(container).filter(|c| !c.container.is_far_beyond()) else { return };
-        let parent = pid.and_then(facts::stat).map_or(0, |s| s.ppid);
-        let of_host = [pid.unwrap_or(0), parent];
+        let of_host = <[u32; 2]>::from(of_kernel.unwrap_or_default());
         let mut ids: Vec<SessionId> =
             of_host.iter().filter_map(|p| c.processes.get(p)).flat_map(|p| p.sessions.iter().copied()).collect();
         ids.extend([hello.pid, hello.ppid].iter().filter_map(|vpid| c.by_vpid.get(vpid)));

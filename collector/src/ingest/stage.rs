@@ -5,6 +5,7 @@ use super::message::{Message, SessionId};
 use crate::ingest::drain::Open;
 use crate::ingest::{Setup, ring};
 use crate::loss::Counters;
+use crate::pace::Feeder;
 use crate::pipeline::Without;
 use crossbeam_channel::Receiver;
 use porthole_common::{limits, ring as layout_of};
@@ -42,7 +43,7 @@ impl Stage {
             wake: nix::unistd::pipe().unwrap().0,
         };
         let (tx, messages) = crossbeam_channel::unbounded();
-        Stage { ingest: Ingest::new(setup, tx).unwrap(), messages, state }
+        Stage { ingest: Ingest::new(setup, Feeder::new(tx, None)).unwrap(), messages, state }
     }
 
     pub fn announce(&self, text: &str) {

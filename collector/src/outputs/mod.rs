@@ -8,7 +8,7 @@ use crate::container::{Container, OnTheirWay};
 use crate::event::Event;
 use crate::ingest::ring::Ring;
 use crate::owed::{self, Owed};
-use crate::pace::Pace;
+use crate::pace;
 use crate::pipeline::Publish;
 use crate::positions::{Saved, YOUNG};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -16,7 +16,7 @@ use porthole_common::ring::reader::Reader;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 pub(crate) use writer::Writer;
 
 /// What the tag stage hands on, in order.
@@ -45,12 +45,14 @@ pub(crate) enum Output {
 const BATCHES: usize = 64;
 const PIECE: usize = 1024;
 
+/// Rings that grow up within this time do so at once.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 /// Runs until the tag stage has gone away.
 pub(crate) fn run(rx: &Receiver<Vec<Output>>, mut writers: Vec<Writer>, hub: Option<&Arc<dyn Publish>>) {
-    let mut pace = Pace::new();
     let mut young: VecDeque<(Instant, Arc<Ring>)> = VecDeque::new();
     loop {
-        let mut batch = match pace.receive(rx, young.front().map(|y| y.0)) {
+        let mut batch = match pace::receive(rx, young.front().map(|y| y.0 + TOGETHER)) {
             Ok(batch) => batch,
             Err(RecvTimeoutError::Timeout) => vec![],
             Err(RecvTimeoutError::Disconnected) => break,

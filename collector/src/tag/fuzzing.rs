@@ -9,6 +9,7 @@ use crate::ingest::message::{Batch, Item, Message, Sender, Session};
 use crate::ingest::ring::{self, Ring};
 use crate::loss::Reason;
 use crate::outputs::Output;
+use crate::pace::Feeder;
 use crossbeam_channel::Receiver;
 use porthole_common::limits::{OVERFLOW_RING, RING_DATA_MIN, RING_HEADER};
 use porthole_common::ring as layout;
@@ -37,7 +38,7 @@ thread_local! {
     /// One stage for all inputs: nothing of a container may be left in it when that is gone.
     static STAGE: RefCell<(Tagger, Receiver<Vec<Output>>)> = {
         let (tx, rx) = crossbeam_channel::unbounded();
-        RefCell::new((Tagger::new(tx, Arc::default()), rx))
+        RefCell::new((Tagger::new(Feeder::new(tx, None), Arc::default()), rx))
     };
 }
 

@@ -69,6 +69,9 @@ pub(super) enum Late {
     Loss(Arc<str>, &'static str),
 }
 
+/// What becomes due within this time is decided at once.
+const TOGETHER: Duration = Duration::from_millis(5);
+
 /// How long something waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
@@ -110,9 +113,9 @@ impl Deadlines {
         self.queues[wait as usize].push_back((Instant::now() + wait.time(), late));
     }
 
-    /// When something is due.
+    /// When to look for what is due: a little later than the first, for what is due soon after it.
     pub fn next(&self) -> Option<Instant> {
-        self.queues.iter().filter_map(|queue| queue.front()).map(|(at, _)| *at).min()
+        self.queues.iter().filter_map(|queue| queue.front()).map(|(at, _)| *at + TOGETHER).min()
     }
 
     /// What is due at `now`; with `None` everything, one after the other.

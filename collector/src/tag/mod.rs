@@ -31,8 +31,8 @@ use crate::event::{Event, Identity, Namespaces, Process, Source, Value};
 use crate::ingest::facts;
 use crate::ingest::message::{Message, SessionId};
 use crate::outputs::Output;
-use crate::pace::{self, Pace};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crate::pace::{self, Feeder};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TrySendError};
 use index::Deadlines;
 use newcomers::Newcomers;
 use pending::Waiting;
@@ -97,7 +97,7 @@ pub(crate) struct Tagger {
     out: Vec<Output>,
     /// The next stage's queue was full when it was tried last.
     full: bool,
-    tx: Sender<Vec<Output>>,
+    tx: Feeder<Vec<Output>>,
 }
 
 /// What a new event is made of, beside its container.
@@ -114,7 +114,7 @@ struct Draft {
 }
 
 impl Tagger {
-    pub fn new(tx: Sender<Vec<Output>>, events: Arc<AtomicU64>) -> Tagger {
+    pub fn new(tx: Feeder<Vec<Output>>, events: Arc<AtomicU64>) -> Tagger {
         Tagger {
             containers: HashMap::new(),
             sessions: HashMap::new(),
@@ -131,14 +131,13 @@ impl Tagger {
 
     /// Runs until ingest has gone away; then nothing waits any longer for what may still come.
     pub fn run(mut self, rx: &Receiver<Message>) {
-        let mut pace = Pace::new();
         loop {
             let now = Instant::now();
             let deadline = match (self.out.is_empty(), self.full) {
                 (true, _) => self.deadlines.next(),
                 (false, full) => Some(if full { now + AGAIN } else { now }),
             };
-            let message = pace.receive(rx, deadline);
+            let message = pace::receive(rx, deadline);
             match message {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => self.flush(),
@@ -175,11 +174,12 @@ impl Tagger {
         }
         let out = std::mem::take(&mut self.out);
         if out.len() >= WAITING || self.ending {
-            pace::send(&self.tx, out);
-        } else if let Err(TrySendError::Full(out)) = self.tx.try_send(out) {
+            self.tx.send(out);
+        } else if let Err(TrySendError::Full(out)) = self.tx.offer(out) {
             self.out = out;
             self.full = true;
         }
+        self.tx.call();
     }
 
     fn emit(&mut self, container: &Arc<Container>, draft: Draft) {
