@@ -205,7 +205,7 @@ impl Plan {
         let (raw, alerts) = split(raw);
         let alerts = alerts.plan(overrides.rules, overrides.alerts)?;
         let env = || std::env::var_os(layout::STATE_DIR_ENV).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let state_dir = overrides.state_dir.or_else(env).or(raw.state_dir).unwrap_or_else(|| layout::STATE_DIR.into());
+        let state_dir = overrides.state_dir.or_else(env).or(raw.state_dir).unwrap_or_else(layout::default_state_dir);
         let keep_events = raw.keep_events.unwrap_or(hub::KEEP_EVENTS);
         if keep_events > MAX_KEEP_EVENTS {
             return Err(Error::new(format!("keep_events: {keep_events} is too many; at most {MAX_KEEP_EVENTS}")));

@@ -21,6 +21,20 @@ pub use values::bind;
 use porthole_registration::bounds;
 use porthole_registration::container::{Container, Engine};
 
+/// A container that no engine has made: its id is its name, and a tool that unpacked its image may have noted that.
+fn by_hand(c: &mut Container) {
+    const IMAGE: &str = "org.opencontainers.image.ref.name";
+    if c.engine != Engine::Runc {
+        return;
+    }
+    if c.name.is_empty() {
+        c.name.clone_from(&c.id);
+    }
+    if c.image.is_empty() {
+        c.image = c.annotations.get(IMAGE).cloned().unwrap_or_default();
+    }
+}
+
 /// Adds what the engine's own files say to what the spec has said. What cannot be found is left as it is.
 pub fn complete(container: &mut Container) {
     // Found or not: nothing else depends on it.
@@ -31,5 +45,6 @@ pub fn complete(container: &mut Container) {
         Engine::CriO => crio::complete(container),
         Engine::BuildKit | Engine::Host | Engine::Runc => None,
     };
+    by_hand(container);
     bounds::container(container);
 }

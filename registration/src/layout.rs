@@ -1,5 +1,6 @@
 //! Names and paths below the state directory.
 
+use nix::unistd::geteuid;
 use std::path::{Path, PathBuf};
 
 /// Where everything lies unless the environment says otherwise.
@@ -29,9 +30,33 @@ pub const WORKER_LOCK: &str = "worker.lock";
 /// The API socket below the state directory.
 pub const API_SOCKET: &str = "api.sock";
 
-/// The state directory: `PORTHOLE_STATE_DIR`, else [`STATE_DIR`].
+/// The state directory of commands: `PORTHOLE_STATE_DIR`, else [`default_state_dir`].
 pub fn state_dir() -> PathBuf {
-    std::env::var_os(STATE_DIR_ENV).filter(|v| !v.is_empty()).map_or_else(|| STATE_DIR.into(), PathBuf::from)
+    std::env::var_os(STATE_DIR_ENV).filter(|v| !v.is_empty()).map_or_else(default_state_dir, PathBuf::from)
+}
+
+/// [`STATE_DIR`], unless this is a user who is root in a namespace of their own only (`podman unshare`): there is
+/// nothing in it that they may see or make.
+pub fn default_state_dir() -> PathBuf {
+    let own = || own_runtime_dir(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
+    let own = if geteuid().is_root() { own() } else { None };
+    own.map_or_else(|| STATE_DIR.into(), |dir| dir.join("porthole"))
+}
+
+/// `XDG_RUNTIME_DIR`, which is given, where it is this user's instead of `/run`: they are not root, or only in a user
+/// namespace, as podman and docker have them who run without privileges. (Root of a whole system that lives in such a
+/// namespace owns `/run` like any other root, and has this directory by its usual name if at all.)
+pub fn own_runtime_dir(dir: Option<PathBuf>) -> Option<PathBuf> {
+    let dir = dir.filter(|dir| !dir.as_os_str().is_empty())?;
+    let root = geteuid().is_root()
+        && (dir == Path::new("/run/user/0")
+            || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| is_root_outside(&map)));
+    (!root).then_some(dir)
+}
+
+/// Whether user 0 of a namespace with this `uid_map` is the outer namespace's.
+fn is_root_outside(map: &str) -> bool {
+    map.lines().any(|line| line.split_whitespace().map(str::parse).take(2).eq([Ok(0u32), Ok(0)]))
 }
 
 /// Paths of one registered container.
@@ -115,6 +140,15 @@ mod tests {
         }
         let dir = ContainerDir::new(Path::new("/s"), "a.b_c-1+").unwrap();
         assert_eq!(dir.library(), Path::new("/s/containers/a.b_c-1+/share/mnt/libporthole.so"));
+    }
+
+    #[test]
+    fn root_is_told_from_root_of_a_namespace() {
+        assert!(is_root_outside("         0          0 4294967295\n"));
+        assert!(!is_root_outside("         0       1000          1\n         1     100000      65536\n"));
+        assert!(!is_root_outside("") && !is_root_outside("0 1\n0\n"));
+        assert_eq!(own_runtime_dir(None), None);
+        assert_eq!(own_runtime_dir(Some(PathBuf::new())), None);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The real runtime: which one it is, and becoming it.
 
 use crate::settings::Settings;
+use porthole_registration::layout::own_runtime_dir;
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Tried in this order if none is configured.
 const NAMES: [&str; 3] = ["runc", "crun", "youki"];
@@ -34,10 +35,10 @@ impl Runtime {
     pub fn default_root(&self) -> PathBuf {
         let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or_default();
         let name = ["crun", "youki"].into_iter().find(|known| name.contains(known)).unwrap_or("runc");
-        match std::env::var_os("XDG_RUNTIME_DIR") {
-            Some(dir) if !dir.is_empty() && !nix::unistd::geteuid().is_root() => Path::new(&dir).join(name),
-            _ => Path::new("/run").join(name),
-        }
+        let own = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        // crun asks for nothing but the variable
+        let own = if name == "crun" { own.filter(|dir| !dir.as_os_str().is_empty()) } else { own_runtime_dir(own) };
+        own.unwrap_or_else(|| "/run".into()).join(name)
     }
 }
 

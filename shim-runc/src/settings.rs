@@ -2,7 +2,7 @@
 
 use porthole_registration::container::Inject;
 use porthole_registration::file;
-use porthole_registration::layout::{LIBRARY, STATE_DIR, STATE_DIR_ENV};
+use porthole_registration::layout::{LIBRARY, STATE_DIR, STATE_DIR_ENV, own_runtime_dir};
 use porthole_registration::sites::Depth;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -55,10 +55,7 @@ impl Settings {
             Ok(file) => (file, None),
             Err(complaint) => (File::default(), Some(complaint)),
         };
-        let rootless = || {
-            let runtime = variable("XDG_RUNTIME_DIR").filter(|_| !nix::unistd::geteuid().is_root())?;
-            Some(runtime.join("porthole"))
-        };
+        let rootless = || Some(own_runtime_dir(variable("XDG_RUNTIME_DIR"))?.join("porthole"));
         Settings {
             runtime: variable(RUNTIME_ENV).or(file.runtime),
             state_dir: variable(STATE_DIR_ENV).or(file.state_dir).or_else(rootless).unwrap_or_else(|| STATE_DIR.into()),

@@ -99,7 +99,11 @@ impl Bundle {
 
     /// `run --detach`, as engines do with create and start.
     pub fn start(&self, state_dir: &Path) {
-        let mut command = self.runtime(Some(state_dir));
+        self.start_by(self.runtime(Some(state_dir)));
+    }
+
+    /// The same by a command that [`Bundle::runtime`] has made.
+    pub fn start_by(&self, mut command: Command) {
         let command = command.args(["run", "--detach", "--bundle"]).arg(self.path()).arg(&self.id);
         // the container keeps stdio open: a pipe would be waited for
         let file = std::fs::File::create(self.scratch.join("out")).expect("an own file");

@@ -90,8 +90,13 @@ impl Containerd {
 
     /// Runs a container to its end.
     pub fn run(&self, options: &[&str], image: &str, id: &str, args: &[&str]) -> Outcome {
-        let runtime = binaries::porthole_runc().display().to_string();
-        let all = [&["run", "--rm", "--runc-binary", &runtime], options, &[image, id], args].concat();
+        self.run_by(&binaries::porthole_runc(), &[&["--rm"], options].concat(), image, id, args)
+    }
+
+    /// The same by another runtime.
+    pub fn run_by(&self, runtime: &Path, options: &[&str], image: &str, id: &str, args: &[&str]) -> Outcome {
+        let runtime = runtime.display().to_string();
+        let all = [&["run", "--runc-binary", &runtime], options, &[image, id], args].concat();
         self.ctr(&all)
     }
 }

@@ -48,6 +48,17 @@ impl Cri {
     /// # Panics
     /// If containerd does not come up, with its log.
     pub fn start(state_dir: &Path, rootfs: &Path) -> Result<Cri, String> {
+        Cri::start_with(state_dir, rootfs, &binaries::porthole_runc())
+    }
+
+    /// The same with another program as the handler.
+    ///
+    /// # Errors
+    /// The reason.
+    ///
+    /// # Panics
+    /// If containerd does not come up, with its log.
+    pub fn start_with(state_dir: &Path, rootfs: &Path, handler: &Path) -> Result<Cri, String> {
         let modules = Command::new(PYTHON).args(["-c", "import grpc, google.protobuf"]).output();
         if !modules.is_ok_and(|out| out.status.success()) {
             return Err(format!("{PYTHON} has no module grpc (python3-grpcio)"));
@@ -57,7 +68,7 @@ impl Cri {
         }
         let containerd = Containerd::start_with(state_dir, |scratch| {
             network(&scratch.dir("cni"));
-            config(scratch.path())
+            config(scratch.path(), handler)
         });
         let scratch = containerd.scratch();
         let description = json!({"Entrypoint": ["/bin/sleep", "600"], "Labels": {"of": "image"}});
@@ -260,7 +271,7 @@ fn informed(mut status: Value) -> Value {
     status
 }
 
-fn config(dir: &Path) -> String {
+fn config(dir: &Path, handler: &Path) -> String {
     format!(
         "[plugins.\"io.containerd.grpc.v1.cri\"]\n\
          sandbox_image = {IMAGE:?}\ndisable_apparmor = true\nrestrict_oom_score_adj = true\n\
@@ -271,7 +282,7 @@ fn config(dir: &Path) -> String {
          runtime_type = \"io.containerd.runc.v2\"\n\
          [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{HANDLER}.options]\nBinaryName = {runc:?}\n",
         cni = dir.join("cni"),
-        runc = binaries::porthole_runc(),
+        runc = handler,
     )
 }
 

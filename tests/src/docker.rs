@@ -29,9 +29,17 @@ impl Docker {
     /// # Panics
     /// If it does not come up, with its log.
     pub fn start(state_dir: &Path, options: &[&str]) -> Docker {
+        Docker::start_with(state_dir, options, &binaries::porthole_runc())
+    }
+
+    /// The same with another program as the runtime.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn start_with(state_dir: &Path, options: &[&str], wrapper: &Path) -> Docker {
         let scratch = Scratch::new();
         let config = scratch.file("daemon.json", CONFIG);
-        install("install", &scratch);
+        install("install", &scratch, wrapper);
         let log = std::fs::File::create(scratch.join("log")).expect("an own file");
         // dies with this process, whatever ends it
         let mut command = Command::new("setpriv");
@@ -101,6 +109,14 @@ impl Docker {
         Container { docker: self, id }
     }
 
+    /// Its pid.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pid(&self) -> i32 {
+        self.running.as_ref().expect("dockerd runs").pid()
+    }
+
     /// What the daemon has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.join("log")).unwrap_or_default()
@@ -123,7 +139,7 @@ impl Drop for Docker {
             let _ = std::fs::remove_dir(group);
         }
         let left = scratch::mounts_below(self.scratch.path());
-        install("uninstall", &self.scratch);
+        install("uninstall", &self.scratch, &binaries::porthole_runc());
         let config = std::fs::read_to_string(self.scratch.join("daemon.json")).unwrap_or_default();
         if config != CONFIG && !std::thread::panicking() {
             panic!("porthole uninstall has not restored the configuration: {config}");
@@ -182,10 +198,10 @@ impl Drop for Container<'_> {
 const CONFIG: &str = "{ \"log-level\":\"warn\" ,\n\t\"max-concurrent-downloads\": 2\n}";
 
 /// `porthole install docker`, or `uninstall`, as people do it.
-fn install(verb: &str, scratch: &Scratch) {
+fn install(verb: &str, scratch: &Scratch, wrapper: &Path) {
     let mut command = Command::new(binaries::porthole());
     command.args([verb, "docker", "--config"]).arg(scratch.join("daemon.json"));
-    command.arg("--wrapper").arg(binaries::porthole_runc()).arg("--keep-in").arg(scratch.join("kept"));
+    command.arg("--wrapper").arg(wrapper).arg("--keep-in").arg(scratch.join("kept"));
     program::run(&mut command).ok("porthole install");
 }
 

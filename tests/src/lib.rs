@@ -22,6 +22,7 @@ pub mod recall;
 pub mod registered;
 pub mod release;
 pub mod rootfs;
+pub mod rootless;
 pub mod scratch;
 pub mod stream;
 pub mod suite;

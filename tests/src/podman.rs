@@ -11,6 +11,9 @@ use std::process::Command;
 /// Name of the image made of the test's root file system.
 pub const IMAGE: &str = "localhost/porthole-test:1";
 
+/// podman asks for higher limits than the tests' machine may allow.
+pub(crate) const LIMITS: &str = "[containers]\ndefault_ulimits=[\"nofile=1024:1024\",\"nproc=1024:1024\"]\n";
+
 /// A storage of containers.
 #[derive(Debug)]
 pub struct Podman {
@@ -23,17 +26,24 @@ impl Podman {
     /// # Errors
     /// The reason.
     pub fn new(state_dir: &Path) -> Result<Podman, String> {
+        Podman::over(state_dir, Path::new(""))
+    }
+
+    /// The same; porthole-runc calls this runtime, or the one it finds if the path is empty.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn over(state_dir: &Path, runtime: &Path) -> Result<Podman, String> {
         if !Path::new("/usr/bin/podman").exists() {
             return Err("podman is not installed".into());
         }
         let scratch = Scratch::new();
-        // podman asks for higher limits than the tests' machine may allow
-        let limits = "[containers]\ndefault_ulimits=[\"nofile=1024:1024\",\"nproc=1024:1024\"]\n";
-        scratch.file("containers.conf", limits);
+        scratch.file("containers.conf", LIMITS);
         // its monitor starts the runtime with few of our variables
         let runtime = format!(
-            "#!/bin/sh\nPORTHOLE_STATE_DIR='{}' exec '{}' \"$@\"\n",
+            "#!/bin/sh\nPORTHOLE_STATE_DIR='{}' PORTHOLE_RUNTIME='{}' exec '{}' \"$@\"\n",
             state_dir.display(),
+            runtime.display(),
             binaries::porthole_runc().display()
         );
         let runtime = scratch.file("runtime", runtime);

@@ -29,10 +29,7 @@ fn fixture() -> Fixture {
 }
 
 fn main() -> ExitCode {
-    suite::run(
-        fixture,
-        tests![podmans_containers, podmans_exec, a_burst_of_podman, containers_of_ctr, what_is_installed_is_understood],
-    )
+    suite::run(fixture, tests![podmans_containers, podmans_exec, containers_of_ctr, what_is_installed_is_understood])
 }
 
 impl Fixture {
@@ -119,27 +116,6 @@ fn podmans_exec(f: &Fixture) {
     let exec = exec.only("container.exec");
     assert_eq!((exec.text("evt.arg.exe"), exec.number("evt.arg.uid")), ("/bin/cat", Some(1000)), "{exec:?}");
     podman.run(&["rm", "--force", "--time", "0", &id]);
-}
-
-fn a_burst_of_podman(f: &Fixture) {
-    let podman = match &f.podman {
-        Ok(podman) => podman,
-        Err(why) => skip!("no podman: {why}"),
-    };
-    let count = if std::env::var_os("PORTHOLE_TEST_FULL").is_some() { 200 } else { 8 };
-    for n in 0..count {
-        let (name, label) = (format!("burst-{n}"), format!("n={n}"));
-        let args = ["run", "--rm", "--network", "none", "--label", &label, "--name", &name, podman::IMAGE, "/bin/true"];
-        podman.run(&args).ok("podman run");
-    }
-    let stopped =
-        |e: &Events| e.filter(|e| e.kind() == "container.stop" && e.text("container.name").starts_with("burst-")).len();
-    let all = f.collector.wait_for("all are over", |e| stopped(e) == count);
-    let without = all.filter(|e| {
-        e.text("container.type") == "podman"
-            && (e.text("container.name").is_empty() || e.text("container.image.tag") != "1")
-    });
-    assert!(without.is_empty(), "{without}");
 }
 
 /// The engines themselves read what `porthole install` has written.

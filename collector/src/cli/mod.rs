@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
         }
     };
     let given = cli.state_dir.filter(|dir| !dir.as_os_str().is_empty());
-    let state_dir = || given.clone().unwrap_or_else(|| layout::STATE_DIR.into());
+    let state_dir = || given.clone().unwrap_or_else(layout::default_state_dir);
     let done = match cli.verb {
         Verb::Collector(args) => collector::main(args, given),
         Verb::Run(args) => return run::main(args, given),

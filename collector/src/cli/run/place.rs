@@ -122,7 +122,7 @@ fn make_root(base: Option<&Path>) -> Result<PathBuf, Error> {
         return below(&base);
     }
     let usual = match std::env::var_os("XDG_RUNTIME_DIR") {
-        _ if geteuid().is_root() => Some(PathBuf::from(layout::STATE_DIR)),
+        _ if geteuid().is_root() => Some(layout::default_state_dir()),
         Some(dir) if Path::new(&dir).is_absolute() => Some(Path::new(&dir).join("porthole")),
         _ => None,
     };
