@@ -12,6 +12,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Containerd {
     running: Option<Running>,
+    state_dir: PathBuf,
     scratch: Scratch,
 }
 
@@ -39,17 +40,32 @@ impl Containerd {
             at("s"),
             at("t")
         );
-        let config = scratch.file("config.toml", config);
-        let log = std::fs::File::create(scratch.join("log")).expect("an own file");
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "containerd", "-c"]).arg(config).env("PORTHOLE_STATE_DIR", state_dir);
-        command.stdout(Stdio::null()).stderr(log);
-        let mut containerd = Containerd { running: Some(Running::start(&mut command)), scratch };
-        wait::until("containerd answers", Duration::from_secs(40), || {
-            assert!(containerd.running.as_mut().is_some_and(Running::alive), "containerd ended:\n{}", containerd.log());
-            (containerd.ctr(&["version"]).status == 0).then_some(())
-        });
+        scratch.file("config.toml", config);
+        let mut containerd = Containerd { running: None, state_dir: state_dir.to_owned(), scratch };
+        containerd.restart();
         containerd
+    }
+
+    /// Stops it if it runs, and starts it; its containers live on.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn restart(&mut self) {
+        self.running = None;
+        let log = std::fs::File::create(self.scratch.join("log")).expect("an own file");
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "containerd", "-c"]).arg(self.config());
+        command.env("PORTHOLE_STATE_DIR", &self.state_dir).stdout(Stdio::null()).stderr(log);
+        self.running = Some(Running::start(&mut command));
+        wait::until("containerd answers", Duration::from_secs(40), || {
+            assert!(self.running.as_mut().is_some_and(Running::alive), "containerd ended:\n{}", self.log());
+            (self.ctr(&["version"]).status == 0).then_some(())
+        });
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.scratch.join("config.toml")
     }
 
     /// Its socket.

@@ -20,6 +20,8 @@ pub const IMAGE: &str = "porthole-test:1";
 #[derive(Debug)]
 pub struct Docker {
     running: Option<Running>,
+    /// What its configuration was before porthole was told to it; `None`: it is not our business.
+    original: Option<&'static str>,
     scratch: Scratch,
 }
 
@@ -38,8 +40,33 @@ impl Docker {
     /// If it does not come up, with its log.
     pub fn start_with(state_dir: &Path, options: &[&str], wrapper: &Path) -> Docker {
         let scratch = Scratch::new();
-        let config = scratch.file("daemon.json", CONFIG);
+        scratch.file("daemon.json", CONFIG);
         install("install", &scratch, wrapper);
+        Docker::launch(scratch, state_dir, options, Some(CONFIG))
+    }
+
+    /// One that porthole was not told to, with a configuration of the test's.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn start_plain(state_dir: &Path, config: &str) -> Docker {
+        let scratch = Scratch::new();
+        scratch.file("daemon.json", config);
+        Docker::launch(scratch, state_dir, &[], None)
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.scratch.join("daemon.json")
+    }
+
+    /// A directory that goes with it.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+
+    fn launch(scratch: Scratch, state_dir: &Path, options: &[&str], original: Option<&'static str>) -> Docker {
+        let config = scratch.join("daemon.json");
         let log = std::fs::File::create(scratch.join("log")).expect("an own file");
         // dies with this process, whatever ends it
         let mut command = Command::new("setpriv");
@@ -53,7 +80,7 @@ impl Docker {
         command.arg(format!("--cgroup-parent={}", cgroup(&scratch))).args(options);
         command.env("PORTHOLE_STATE_DIR", state_dir).env_remove("DOCKER_HOST");
         command.stdout(Stdio::null()).stderr(log);
-        let mut docker = Docker { running: Some(Running::start(&mut command)), scratch };
+        let mut docker = Docker { running: Some(Running::start(&mut command)), original, scratch };
         wait::until("dockerd answers", Duration::from_secs(40), || {
             assert!(docker.running.as_mut().is_some_and(Running::alive), "dockerd ended:\n{}", docker.log());
             let out = docker.command(&["version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -139,10 +166,12 @@ impl Drop for Docker {
             let _ = std::fs::remove_dir(group);
         }
         let left = scratch::mounts_below(self.scratch.path());
-        install("uninstall", &self.scratch, &binaries::porthole_runc());
-        let config = std::fs::read_to_string(self.scratch.join("daemon.json")).unwrap_or_default();
-        if config != CONFIG && !std::thread::panicking() {
-            panic!("porthole uninstall has not restored the configuration: {config}");
+        if let Some(original) = self.original {
+            install("uninstall", &self.scratch, &binaries::porthole_runc());
+            let config = std::fs::read_to_string(self.config()).unwrap_or_default();
+            if config != original && !std::thread::panicking() {
+                panic!("porthole uninstall has not restored the configuration: {config}");
+            }
         }
         if !left.is_empty() {
             eprintln!("dockerd left mounts, now removed: {left:?}");

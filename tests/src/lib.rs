@@ -16,6 +16,7 @@ pub mod docker;
 pub mod events;
 pub mod falco;
 pub mod image;
+pub mod installed;
 pub mod podman;
 pub mod program;
 pub mod recall;

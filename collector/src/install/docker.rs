@@ -48,6 +48,24 @@ pub fn without(text: &str) -> Result<String, Error> {
     if found { shown(text, config) } else { Ok(text.to_owned()) }
 }
 
+/// With docker's own runtime as the default, and the runtimes that are there, said aloud: a running dockerd does not forget
+/// what is merely gone.
+pub fn aloud(text: &str) -> Result<String, Error> {
+    let mut config = parse(text)?;
+    config.entry(RUNTIMES).or_insert_with(|| json!({}));
+    config.entry(DEFAULT).or_insert_with(|| "runc".into());
+    shown(text, config)
+}
+
+/// Programs that the runtimes of a configuration are, with the runtimes' names, and the name of the default one.
+#[allow(clippy::type_complexity)] // what it says
+pub fn programs(text: &str) -> Result<(Vec<(String, Vec<String>)>, Option<String>), Error> {
+    let config = parse(text)?;
+    let runtimes = config.get(RUNTIMES).and_then(Value::as_object).into_iter().flatten();
+    let path = |(name, runtime): (&String, &Value)| Some((name.clone(), vec![runtime["path"].as_str()?.to_owned()]));
+    Ok((runtimes.filter_map(path).collect(), config.get(DEFAULT).and_then(Value::as_str).map(str::to_owned)))
+}
+
 fn parse(text: &str) -> Result<Map<String, Value>, Error> {
     if text.trim().is_empty() {
         return Ok(Map::new());

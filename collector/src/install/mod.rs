@@ -2,19 +2,29 @@
 //!
 //! Engines that take files of others beside their own get one; the configuration of the others is edited, keeping all that
 //! is in it. Whatever is written was read by the engine's own grammar before, appears at once, and what stood there before is
-//! kept first: a machine that loses its power halfway has either file, and both work.
+//! kept first: a process that is killed, or a machine that loses its power halfway, leaves either file, and both work.
 
 mod containerd;
+mod daemon;
 mod diff;
 mod docker;
 mod dropin;
+mod imports;
+mod named;
+mod places;
 mod record;
+mod reload;
+mod template;
+mod write;
 
 use crate::error::Error;
 pub use diff::diff;
+pub use named::{Named, named};
 use porthole_registration::file;
 use record::Record;
+pub use reload::{after, check, forget};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Name of the runtime in every engine.
 pub const NAME: &str = "porthole";
@@ -34,6 +44,18 @@ pub enum Engine {
     Podman,
 }
 
+impl Engine {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Docker => "docker",
+            Engine::Containerd => "containerd",
+            Engine::Crio => "crio",
+            Engine::Podman => "podman",
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -50,7 +72,7 @@ pub struct Request {
 }
 
 /// A file before and after; `None`: it is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Change {
     /// Its path.
     pub path: PathBuf,
@@ -58,16 +80,25 @@ pub struct Change {
     pub before: Option<String>,
     /// Its text then.
     pub after: Option<String>,
-    /// What was there before porthole was; written down when the change is made.
-    original: Option<String>,
     /// What a person should know.
     pub notes: Vec<String>,
+    /// The engine's main configuration.
+    config: PathBuf,
+    /// What is written down when the change is made, or was when it was made.
+    record: Option<Record>,
+    /// The time the file gets.
+    time: Option<SystemTime>,
 }
 
 impl Change {
     /// Whether anything would be written.
     pub fn is_nothing(&self) -> bool {
         self.before == self.after
+    }
+
+    /// Whether porthole is in it then.
+    fn has_porthole(&self) -> bool {
+        self.after.as_ref().is_some_and(|text| text.contains(NAME))
     }
 }
 
@@ -76,14 +107,27 @@ impl Change {
 /// # Errors
 /// The configuration cannot be read, is none that the engine would take, or says something that must not be overruled.
 pub fn install(request: &Request) -> Result<Change, Error> {
-    let path = config(request)?;
+    let config = places::config(request)?;
+    let known = Record::read(&request.kept, request.engine, &config)?;
+    let path = deciding(request.engine, &config)?;
+    if let Some(known) = known.as_ref().filter(|known| known.path != path) {
+        let (there, here) = (known.path.display(), path.display());
+        return Err(Error::new(format!(
+            "porthole stands in {there}, but {here} decides now: porthole uninstall {} first",
+            request.engine.name()
+        )));
+    }
     let before = read(&path)?;
-    let record = Record::read(&request.kept, request.engine)?;
     // What porthole itself has written does not count as somebody's configuration.
-    let ours = record.as_ref().filter(|r| r.path == path && before.is_some() && before == r.written);
-    let original = ours.map_or(before.clone(), |r| r.original.clone());
-    let (after, notes) = edited(request, original.as_deref())?;
-    Ok(Change { path, before, after: Some(after), original, notes })
+    let (original, modified) = match known.as_ref().filter(|known| known.is_ours(before.as_deref())) {
+        Some(known) => (known.original.clone(), known.modified),
+        None => (without(request.engine, &path, before.as_deref(), known.as_ref())?, modified(&path)),
+    };
+    let (after, notes) = edited(request, &config, &path, original.as_deref())?;
+    let made = known.as_ref().map_or_else(|| missing(&path), |known| known.made.clone());
+    let record =
+        Record { path: path.clone(), original, modified, written: Some(after.clone()), before: before.clone(), made };
+    Ok(Change { path, before, after: Some(after), notes, config, record: Some(record), time: None })
 }
 
 /// What uninstalling would change.
@@ -91,20 +135,25 @@ pub fn install(request: &Request) -> Result<Change, Error> {
 /// # Errors
 /// As for [`install`].
 pub fn uninstall(request: &Request) -> Result<Change, Error> {
-    let path = config(request)?;
+    let config = places::config(request)?;
+    let record = Record::read(&request.kept, request.engine, &config)?;
+    let path = match &record {
+        Some(record) => record.path.clone(),
+        None => deciding(request.engine, &config)?,
+    };
     let before = read(&path)?;
-    let record = Record::read(&request.kept, request.engine)?.filter(|r| r.path == path);
     let mut notes = vec![];
-    let after = match record {
-        Some(record) if before == record.written => record.original,
-        known => {
-            if known.is_some() {
+    let restored = record.as_ref().filter(|record| record.is_ours(before.as_deref()) || before == record.original);
+    let (after, time) = match restored {
+        Some(record) => (record.original.clone(), record.modified),
+        None => {
+            if record.is_some() {
                 notes.push("the file was changed since: only what porthole has added is taken out".to_owned());
             }
-            before.as_deref().map(|text| without(request.engine, text)).transpose()?.flatten()
+            (without(request.engine, &path, before.as_deref(), record.as_ref())?, None)
         }
     };
-    Ok(Change { path, original: after.clone(), before, after, notes })
+    Ok(Change { path, before, after, notes, config, record, time })
 }
 
 /// Makes a change. What the file was without porthole is kept before it is touched.
@@ -112,50 +161,36 @@ pub fn uninstall(request: &Request) -> Result<Change, Error> {
 /// # Errors
 /// Something cannot be written; the configuration is then as it was.
 pub fn apply(request: &Request, change: &Change, installing: bool) -> Result<(), Error> {
-    let failed = |e: porthole_registration::error::Error| Error::new(e.to_string());
-    if installing {
-        let record =
-            Record { path: change.path.clone(), original: change.original.clone(), written: change.after.clone() };
-        record.write(&request.kept, request.engine)?;
+    let _alone = record::lock(&request.kept)?;
+    if read(&change.path)? != change.before {
+        return Err(Error::new(format!("{} was changed just now: try again", change.path.display())));
+    }
+    if let Some(record) = change.record.as_ref().filter(|_| installing) {
+        record.write(&request.kept, request.engine, &change.config)?;
+        let dir = change.path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;
     }
     match &change.after {
-        _ if change.is_nothing() => {}
-        Some(text) if change.before.is_some() => file::replace(&change.path, text.as_bytes()).map_err(failed)?,
-        Some(text) => {
-            let dir = change.path.parent().unwrap_or(Path::new("/"));
-            std::fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;
-            file::publish(&change.path, text.as_bytes(), 0o644).map_err(failed)?;
-        }
-        None => std::fs::remove_file(&change.path).map_err(|e| Error::io("remove", &change.path, e))?,
+        _ if change.is_nothing() => write::tidy(&change.path)?,
+        Some(text) => write::replace(&change.path, text.as_bytes(), 0o644, change.time)?,
+        None => write::remove_for_good(&change.path)?,
     }
     if !installing {
-        Record::remove(&request.kept, request.engine)?;
+        // one that others have put something into stays
+        for dir in change.record.iter().flat_map(|record| &record.made) {
+            let _ = std::fs::remove_dir(dir);
+        }
+        Record::remove(&request.kept, request.engine, &change.config)?;
     }
     Ok(())
 }
 
-/// What to do so that the engine knows of it.
-pub fn then(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Docker => "systemctl reload docker (or SIGHUP to dockerd); running containers are not touched",
-        Engine::Containerd => "systemctl restart containerd; running containers are not touched",
-        Engine::Crio => "systemctl restart crio (or reload, from 1.30 on); running containers are not touched",
-        Engine::Podman => "nothing: podman reads it at each start",
+/// The file that decides about runtimes.
+fn deciding(engine: Engine, config: &Path) -> Result<PathBuf, Error> {
+    if engine == Engine::Containerd && !template::is_one(config) {
+        return imports::deciding(config);
     }
-}
-
-fn config(request: &Request) -> Result<PathBuf, Error> {
-    if let Some(config) = &request.config {
-        return std::path::absolute(config).map_err(|e| Error::io("find", config, e));
-    }
-    let usual: &[&str] = match request.engine {
-        Engine::Docker => &["/etc/docker/daemon.json"],
-        Engine::Containerd => containerd::PLACES,
-        Engine::Crio => &["/etc/crio/crio.conf.d/99-porthole.conf"],
-        Engine::Podman => &["/etc/containers/containers.conf.d/50-porthole.conf"],
-    };
-    let there = usual.iter().find(|path| Path::new(path).exists());
-    Ok(there.or(usual.first()).map(PathBuf::from).unwrap_or_default())
+    Ok(config.to_owned())
 }
 
 fn read(path: &Path) -> Result<Option<String>, Error> {
@@ -163,27 +198,43 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         Ok(bytes) => String::from_utf8(bytes)
             .map(Some)
             .map_err(|_| Error::new(format!("{} is no text; correct it, then try again", path.display()))),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
         Err(e) => Err(Error::new(e.to_string())),
     }
 }
 
-fn edited(request: &Request, text: Option<&str>) -> Result<(String, Vec<String>), Error> {
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+/// Directories that have to be made for a file, the innermost first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().skip(1).take_while(|dir| !dir.exists()).map(Path::to_owned).collect()
+}
+
+fn edited(request: &Request, config: &Path, path: &Path, text: Option<&str>) -> Result<(String, Vec<String>), Error> {
     let wrapper = request.wrapper.to_str().ok_or_else(|| Error::new("the path of porthole-runc is no text"))?;
     let text = text.unwrap_or_default();
     match request.engine {
         Engine::Docker => docker::with(text, wrapper, request.default),
-        Engine::Containerd => containerd::with(text, wrapper, request.default),
+        Engine::Containerd if template::is_one(path) => template::with(path, text, wrapper, request.default),
+        Engine::Containerd => {
+            let others = imports::files(config)?.into_iter().rev().filter(|(other, _)| other != path);
+            let others: Vec<_> = others.map(|(_, config)| config).collect();
+            containerd::with(text, &others, wrapper, request.default)
+        }
         Engine::Crio => Ok((dropin::crio(wrapper, request.default), vec![])),
         Engine::Podman => Ok((dropin::podman(wrapper, request.default), vec![])),
     }
 }
 
 /// The text without porthole; `None`: nothing would be left of it.
-fn without(engine: Engine, text: &str) -> Result<Option<String>, Error> {
+fn without(engine: Engine, path: &Path, text: Option<&str>, record: Option<&Record>) -> Result<Option<String>, Error> {
+    let Some(text) = text else { return Ok(None) };
     match engine {
         Engine::Docker => docker::without(text).map(Some),
-        Engine::Containerd => containerd::without(text).map(Some),
+        Engine::Containerd if template::is_one(path) => Ok(Some(template::without(text))),
+        Engine::Containerd => containerd::without(text, record.and_then(|r| r.original.as_deref())).map(Some),
         Engine::Crio | Engine::Podman => Ok(None),
     }
 }

@@ -80,6 +80,7 @@ fn a_configuration_comes_back_byte_for_byte() {
         (Engine::Containerd, Some("version = 2\n")),
         (Engine::Containerd, Some("version = 3\n# x")),
         (Engine::Containerd, Some(CONTAINERD)),
+        (Engine::Containerd, Some("version = 2\r\n# of Windows\r\n[grpc]\r\nuid = 7\r\n")),
         (Engine::Crio, None),
         (Engine::Podman, None),
     ];
@@ -97,6 +98,11 @@ fn a_configuration_comes_back_byte_for_byte() {
         place.uninstall(&place.request(engine, false));
         assert_eq!(place.get().as_deref(), text, "{engine:?}");
         assert!(fs::read_dir(place.0.join("kept")).unwrap().next().is_none());
+        assert_eq!(
+            fs::read_dir(place.0.join("dir")).into_iter().flatten().count(),
+            text.iter().len(),
+            "nothing is left beside"
+        );
         place.uninstall(&place.request(engine, false));
         assert_eq!(place.get().as_deref(), text, "{engine:?}");
     }
@@ -158,6 +164,7 @@ fn what_was_changed_since_is_kept() {
 fn broken_configurations_are_left_alone() {
     for (engine, text) in [
         (Engine::Docker, "{"),
+        (Engine::Docker, "// comment\n{}"),
         (Engine::Docker, "[]"),
         (Engine::Docker, "{\"runtimes\": []}"),
         (Engine::Docker, "{\"default-runtime\": \"nvidia\"}"),
@@ -179,18 +186,96 @@ fn broken_configurations_are_left_alone() {
 }
 
 #[test]
-fn a_power_failure_between_the_two_files_does_no_harm() {
-    let place = Place::new("halfway");
-    place.put(Some(DOCKER));
-    let request = place.request(Engine::Docker, false);
-    let change = super::install(&request).unwrap();
-    // the record is written, the configuration is not
-    let record = Record { path: change.path.clone(), original: change.original.clone(), written: change.after.clone() };
-    record.write(&request.kept, request.engine).unwrap();
-    place.uninstall(&request);
-    assert_eq!(place.get().as_deref(), Some(DOCKER));
-    record.write(&request.kept, request.engine).unwrap();
-    place.install(&request);
-    place.uninstall(&request);
-    assert_eq!(place.get().as_deref(), Some(DOCKER));
+fn a_death_between_the_two_files_does_no_harm() {
+    for (engine, text) in [(Engine::Docker, DOCKER), (Engine::Containerd, CONTAINERD)] {
+        let place = Place::new("halfway");
+        place.put(Some(text));
+        fs::create_dir_all(place.0.join("kept")).unwrap();
+        for default in [false, true] {
+            // the record is written, the configuration is not
+            let request = place.request(engine, default);
+            let change = super::install(&request).unwrap();
+            change.record.unwrap().write(&request.kept, engine, &change.config).unwrap();
+            place.uninstall(&request);
+            assert_eq!(place.get().as_deref(), Some(text));
+            place.install(&place.request(engine, !default));
+            let change = super::install(&request).unwrap();
+            change.record.unwrap().write(&request.kept, engine, &change.config).unwrap();
+            place.install(&request);
+            place.uninstall(&request);
+            assert_eq!(place.get().as_deref(), Some(text));
+        }
+    }
 }
+
+#[test]
+fn a_lost_record_does_not_make_porthole_the_original() {
+    for (engine, text) in [(Engine::Docker, "{\n  \"debug\": true\n}\n"), (Engine::Containerd, CONTAINERD)] {
+        let place = Place::new("lost");
+        place.put(Some(text));
+        let request = place.request(engine, false);
+        place.install(&request);
+        fs::remove_dir_all(&request.kept).unwrap();
+        place.install(&request);
+        place.uninstall(&request);
+        assert_eq!(place.get().as_deref(), Some(text), "{engine:?}");
+    }
+}
+
+#[test]
+fn what_decides_is_changed_and_not_what_is_imported_over() {
+    let place = Place::new("imports");
+    let main = "version = 2\nimports = [\"more/*.toml\", \"/no/such\"]\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\n\
+                default_runtime_name = \"own\"\n";
+    place.put(Some(main));
+    let more = place.0.join("dir/more");
+    fs::create_dir_all(&more).unwrap();
+    let decides = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.own]\nruntime_type = \"io.containerd.runc.v2\"\n\
+                   options = { SystemdCgroup = true }\n";
+    fs::write(more.join("50.toml"), decides).unwrap();
+    fs::write(more.join("90.toml"), "[grpc]\nuid = 7\n").unwrap();
+    fs::write(more.join("99.other"), "no TOML").unwrap();
+    let request = place.request(Engine::Containerd, true);
+    let change = place.install(&request);
+    assert_eq!((change.path, place.get().as_deref()), (more.join("50.toml"), Some(main)));
+    let after = fs::read_to_string(more.join("50.toml")).unwrap();
+    let config: toml_edit::DocumentMut = after.parse().unwrap();
+    let ours = &config["plugins"]["io.containerd.grpc.v1.cri"]["containerd"]["runtimes"]["porthole"];
+    assert_eq!(ours["options"]["SystemdCgroup"].as_bool(), Some(true), "{after}");
+    // what decides later is told, not silently changed too
+    fs::write(more.join("95.toml"), decides).unwrap();
+    assert!(super::install(&request).unwrap_err().to_string().contains("uninstall containerd first"));
+    place.uninstall(&request);
+    assert_eq!(fs::read_to_string(more.join("50.toml")).unwrap(), decides);
+}
+
+#[test]
+fn a_link_mode_time_and_directories() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let place = Place::new("meta");
+    place.put(None);
+    let real = place.0.join("real.json");
+    fs::write(&real, DOCKER).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+    let old = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_007);
+    fs::File::options().write(true).open(&real).unwrap().set_modified(old).unwrap();
+    symlink("../real.json", place.config()).unwrap();
+    let request = place.request(Engine::Docker, false);
+    place.install(&request);
+    assert!(place.config().is_symlink() && fs::read_to_string(&real).unwrap().contains("porthole"));
+    place.install(&place.request(Engine::Docker, true));
+    place.uninstall(&request);
+    let meta = fs::metadata(&real).unwrap();
+    assert!(place.config().is_symlink() && fs::read_to_string(&real).unwrap() == DOCKER);
+    assert_eq!((meta.permissions().mode() & 0o7777, meta.modified().unwrap()), (0o640, old));
+    // a link that leads nowhere is somebody's mistake, and no place for a file of ours
+    fs::remove_file(&real).unwrap();
+    assert!(super::install(&request).is_err());
+
+    let place = Place::new("dirs");
+    place.install(&place.request(Engine::Crio, false));
+    place.uninstall(&place.request(Engine::Crio, false));
+    assert!(!place.0.join("dir").exists(), "directories made for it are gone");
+}
+
+mod distributions;

@@ -1,63 +1,50 @@
-//! The engines: which are here, and whether docker knows of porthole-runc.
+//! The engines: which are here, whether they know of porthole-runc, and whether what they call is there.
 
 use super::{Finding, program};
-use serde_json::Value;
+use crate::error::Error;
+use crate::install::{Engine, Named, named};
+use std::path::Path;
 
-/// Where docker's daemon is configured.
-const DOCKER: &str = "/etc/docker/daemon.json";
 /// Engines by the program that shows that they are installed.
-const OTHERS: [(&str, &str); 3] = [("containerd", "containerd"), ("podman", "podman"), ("crio", "CRI-O")];
+const ENGINES: [(Engine, &str); 4] = [
+    (Engine::Docker, "dockerd"),
+    (Engine::Containerd, "containerd"),
+    (Engine::Crio, "crio"),
+    (Engine::Podman, "podman"),
+];
 
 pub fn look() -> Vec<Finding> {
-    let mut findings = vec![];
-    if program("dockerd").is_some() {
-        let there = |path: &str| !path.starts_with('/') || std::path::Path::new(path).exists();
-        findings.push(docker(&std::fs::read_to_string(DOCKER).unwrap_or_default(), there));
-    }
-    let here: Vec<&str> = OTHERS.iter().filter(|(name, _)| program(name).is_some()).map(|(_, title)| *title).collect();
-    if !here.is_empty() {
-        let advice = "their configuration is not looked at; porthole install tells them of porthole-runc";
-        findings.push(Finding::note("engines", here.join(", "), advice));
-    }
-    findings
+    let one = |(engine, name): (Engine, &str)| {
+        let found = named(engine, Path::new("/"));
+        // one that is gone has no configuration that matters
+        let is_here = program(name).is_some() || found.as_ref().is_ok_and(Option::is_some);
+        is_here.then(|| judge(engine, found))
+    };
+    ENGINES.into_iter().filter_map(one).collect()
 }
 
-/// By the daemon's configuration: whether a runtime of it is porthole-runc, and whether it is the one used by itself.
-fn docker(text: &str, there: impl Fn(&str) -> bool) -> Finding {
-    let advice = "porthole install docker --default has every container run with it";
-    if text.trim().is_empty() {
-        return Finding::note("docker", format!("{DOCKER} is not there: containers run without porthole"), advice);
-    }
-    let Ok(config) = serde_json::from_str::<Value>(text) else {
-        return Finding::fail("docker", format!("{DOCKER} is no JSON"), "correct it: dockerd will not start with it");
+/// By what its configuration names.
+fn judge(engine: Engine, found: Result<Option<Named>, Error>) -> Finding {
+    let what = engine.name();
+    let named = match found {
+        Ok(Some(named)) => named,
+        Ok(None) => {
+            let advice = format!("porthole install {what} --default has every container run with it");
+            return Finding::note(what, "its configuration names no porthole-runc", advice);
+        }
+        Err(e) => return Finding::fail(what, e.to_string(), "correct it"),
     };
-    let runtimes = config["runtimes"].as_object();
-    let ours = runtimes
-        .into_iter()
-        .flatten()
-        .find(|(_, r)| r["path"].as_str().is_some_and(|p| p.rsplit('/').next() == Some("porthole-runc")));
-    if let Some(path) = ours.and_then(|(_, r)| r["path"].as_str()).filter(|path| !there(path)) {
-        let advice = "install porthole again, or take it out: porthole uninstall docker";
-        return Finding::fail(
-            "docker",
-            format!("{DOCKER} names {path}, which is gone: its containers do not start"),
-            advice,
-        );
+    let (file, runtime, program) = (named.file.display(), &named.runtime, named.program.display());
+    if !named.there {
+        let advice = format!("install porthole again, or take it out: porthole uninstall {what}");
+        let found = format!("{file} names {program}, which is gone: containers of runtime {runtime:?} do not start");
+        return Finding::fail(what, found, advice);
     }
-    match ours {
-        Some((name, _)) if config["default-runtime"].as_str() == Some(name) => {
-            Finding::ok("docker", format!("runs every container with {name}"))
-        }
-        Some((name, _)) => {
-            let advice = format!("set \"default-runtime\": \"{name}\" in {DOCKER} to have all");
-            Finding::note(
-                "docker",
-                format!("runs containers with {name} only where --runtime {name} asks for it"),
-                advice,
-            )
-        }
-        None => Finding::note("docker", format!("{DOCKER} names no porthole-runc"), advice),
+    if named.default {
+        return Finding::ok(what, format!("runs every container with {runtime}"));
     }
+    let advice = format!("porthole install {what} --default has all");
+    Finding::note(what, format!("runs containers with {runtime} only where it is asked for"), advice)
 }
 
 #[cfg(test)]
@@ -66,14 +53,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn docker_is_judged_by_its_runtimes() {
-        let with = |text: &str| docker(text, |_| true).verdict;
-        let runtimes = r#""runtimes": {"porthole": {"path": "/usr/bin/porthole-runc"}, "x": {"path": "/x"}}"#;
-        assert_eq!(with(&format!("{{{runtimes}, \"default-runtime\": \"porthole\"}}")), Verdict::Ok);
-        assert_eq!(with(&format!("{{{runtimes}}}")), Verdict::Note);
-        assert_eq!([with(""), with("{}"), with("{")], [Verdict::Note, Verdict::Note, Verdict::Fail]);
-        assert!(docker(&format!("{{{runtimes}}}"), |_| true).found.contains("--runtime porthole"));
-        let gone = docker(&format!("{{{runtimes}}}"), |path| path == "/x");
-        assert!(gone.verdict == Verdict::Fail && gone.found.contains("is gone"));
+    fn engines_are_judged_by_what_they_name() {
+        let named = |there, default| Named {
+            file: "/etc/x".into(),
+            runtime: "porthole".into(),
+            program: "/usr/bin/porthole-runc".into(),
+            there,
+            default,
+        };
+        let verdict = |found| judge(Engine::Crio, found).verdict;
+        assert_eq!(verdict(Ok(Some(named(true, true)))), Verdict::Ok);
+        assert_eq!([verdict(Ok(Some(named(true, false)))), verdict(Ok(None))], [Verdict::Note; 2]);
+        assert_eq!([verdict(Ok(Some(named(false, true)))), verdict(Err(Error::new("x")))], [Verdict::Fail; 2]);
+        let gone = judge(Engine::Podman, Ok(Some(named(false, false))));
+        assert!(
+            gone.found.contains("/usr/bin/porthole-runc, which is gone") && gone.advice.ends_with("uninstall podman")
+        );
     }
 }
