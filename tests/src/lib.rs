@@ -17,6 +17,7 @@ pub mod events;
 pub mod falco;
 pub mod image;
 pub mod installed;
+pub mod kubernetes;
 pub mod podman;
 pub mod program;
 pub mod recall;
