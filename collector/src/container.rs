@@ -82,21 +82,13 @@ impl Container {
 
     pub fn view(&self) -> ContainerView {
         let (r, c) = (&self.registration, &self.counters);
-        let pod = r.pod.clone().unwrap_or_default();
         let (injection, reason) = match &r.injection {
             Injection::Preload { .. } => ("preload", String::new()),
             Injection::None { reason } => ("none", reason.clone()),
         };
         ContainerView {
-            id: self.info.id.to_string(),
-            full_id: self.info.full_id.to_string(),
-            name: self.info.name.to_string(),
-            image: self.info.image.to_string(),
-            engine: self.info.engine.to_string(),
-            pod_name: pod.name,
-            pod_namespace: pod.namespace,
-            created_ns: r.created_ns,
             state: if self.deleted.load(Relaxed) { "deleted" } else { "running" }.into(),
+            registered: true,
             injection: injection.into(),
             injection_reason: reason,
             processes: c.processes.load(Relaxed),
@@ -110,6 +102,24 @@ impl Container {
             refused: c.refused(),
             sessions_open: c.sessions_open.load(Relaxed),
             sessions_total: c.sessions_total.load(Relaxed),
+            ..ContainerView::of(&self.info)
+        }
+    }
+}
+
+impl ContainerView {
+    /// Who it is.
+    pub(crate) fn of(info: &ContainerInfo) -> ContainerView {
+        ContainerView {
+            id: info.id.to_string(),
+            full_id: info.full_id.to_string(),
+            name: info.name.to_string(),
+            image: info.image.to_string(),
+            engine: info.engine.to_string(),
+            pod_name: info.pod_name.to_string(),
+            pod_namespace: info.pod_namespace.to_string(),
+            created_ns: info.created_ns,
+            ..ContainerView::default()
         }
     }
 }
@@ -123,7 +133,8 @@ pub fn set_label_max_len(longest: usize) {
     LABEL_MAX.store(longest, Relaxed);
 }
 
-fn info(r: &Registration, key: &str) -> ContainerInfo {
+/// What events say of a container that is registered like this.
+pub(crate) fn info(r: &Registration, key: &str) -> ContainerInfo {
     let host = r.engine == Engine::Host;
     let id = if r.id.is_empty() { key } else { &r.id };
     let name = match (host, r.name.is_empty()) {

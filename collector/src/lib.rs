@@ -8,6 +8,7 @@
 //! Everything that comes from a container is hostile input: bounded, validated, counted when refused.
 
 pub mod api;
+mod census;
 mod cleanup;
 pub mod cli;
 mod clock;

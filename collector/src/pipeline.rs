@@ -1,5 +1,6 @@
 //! The one place where the stages are wired: ingest → tag → outputs.
 
+use crate::census::Census;
 use crate::container::Container;
 use crate::error::Error;
 use crate::event::Event;
@@ -7,7 +8,7 @@ use crate::ingest::kept::Kept;
 use crate::loss::{Counters, lock};
 use crate::outputs::{self, Writer};
 use crate::pace::Feeder;
-use crate::status::{ContainerView, OutputStatus, Status};
+use crate::status::{ContainerView, OutputStatus, Status, TreeView};
 use crate::{clock, ingest, sys, tag};
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use porthole_registration::{layout, registry};
@@ -81,6 +82,7 @@ pub struct Pipeline {
     started_ns: u64,
     /// How many workers its supervisor, which is the parent, had to replace; `None` without one.
     restarts: Option<u64>,
+    census: Census,
     /// Held as long as the pipeline runs.
     _lock: Flock<File>,
 }
@@ -134,6 +136,9 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
     let ingest = ingest::Ingest::new(setup, Feeder::new(messages, Some(tag_thread.thread().clone())))?;
     let threads = vec![spawn("ingest", move || ingest.run())?, tag_thread, outputs_thread];
     let started_ns = clock::now_ns();
+    // made by the first collector that this machine had since its start, and not written since
+    let since = std::fs::metadata(state_dir.join(layout::COLLECTOR_LOCK)).and_then(|meta| meta.modified()).ok();
+    let since_ns = since.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0, |d| d.as_nanos() as u64);
     Ok(Pipeline {
         stop,
         wake,
@@ -145,6 +150,7 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
         state_dir,
         started_ns,
         restarts,
+        census: Census::new(since_ns),
         _lock: lock,
     })
 }
@@ -246,6 +252,17 @@ impl Pipeline {
         let mut views: Vec<ContainerView> = lock(&self.registry).iter().map(|c| c.view()).collect();
         views.sort_by_key(|v| (v.state == "deleted", v.created_ns));
         views
+    }
+
+    /// The containers, running ones first, and then those that came without porthole; `described`: with their processes.
+    /// This looks at every process of the machine.
+    pub fn census(&self, described: bool) -> Vec<TreeView> {
+        let registered: Vec<Arc<Container>> = {
+            let mut all = lock(&self.registry).clone();
+            all.sort_by_key(|c| (c.deleted.load(Relaxed), c.registration.created_ns));
+            all
+        };
+        self.census.take(&registered, described)
     }
 
     /// Drains every ring, lets the outputs finish, ends the threads.

@@ -81,12 +81,16 @@ pub struct ContainerView {
     pub created_ns: u64,
     /// `running` or `deleted`.
     pub state: String,
+    /// Whether it came through porthole-runc. Of any other container nothing but what stands here is known.
+    pub registered: bool,
     /// `preload` or `none`.
     pub injection: String,
     /// Why not, where `injection` is `none`.
     pub injection_reason: String,
     /// Distinct processes seen.
     pub processes: u64,
+    /// Processes that run now.
+    pub alive: u64,
     /// Successful execs.
     pub execs: u64,
     /// Successful opens.
@@ -102,4 +106,38 @@ pub struct ContainerView {
     pub refused: BTreeMap<String, u64>,
     pub sessions_open: u64,
     pub sessions_total: u64,
+}
+
+/// A process of a container, as `porthole tree` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessView {
+    /// On the host.
+    pub pid: u32,
+    /// Inside the container.
+    pub vpid: u32,
+    /// On the host.
+    pub ppid: u32,
+    /// As the host has it.
+    pub uid: u32,
+    /// Name of the user, by the container's own list; empty = it has none there.
+    pub user: String,
+    /// Kernel's comm.
+    pub name: String,
+    /// Arguments, what is secret in them left out; of a process without any, its name in brackets.
+    pub cmdline: String,
+    /// Nanoseconds since the epoch.
+    pub started_ns: u64,
+    /// Whether the agent is in it.
+    pub agent: bool,
+}
+
+/// A container with the processes that run in it now, parents before their children.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct TreeView {
+    #[serde(flatten)]
+    pub container: ContainerView,
+    pub tree: Vec<ProcessView>,
 }

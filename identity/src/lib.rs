@@ -13,7 +13,8 @@ mod docker;
 pub mod image;
 mod podman;
 mod probes;
-mod trusted;
+pub mod spec;
+pub mod trusted;
 mod values;
 
 pub use values::bind;

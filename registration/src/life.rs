@@ -32,6 +32,11 @@ pub fn is_dead(container: &Container) -> bool {
 /// Whether the container's first process runs, as far as the runtime's state tells: then a `delete` without force
 /// fails. `root` is the runtime's `--root`.
 pub fn is_running(root: &Path, id: &str) -> bool {
+    first_process(root, id).is_some()
+}
+
+/// The container's first process, if it runs, by the runtime's state below its `--root`.
+pub fn first_process(root: &Path, id: &str) -> Option<u32> {
     /// runc and youki name the process differently in `state.json`, crun in `status`.
     #[derive(Deserialize)]
     struct State {
@@ -40,10 +45,10 @@ pub fn is_running(root: &Path, id: &str) -> bool {
         #[serde(alias = "process-start-time")]
         init_process_start: Option<u64>,
     }
-    ["state.json", "status"].iter().any(|name| {
-        let Ok(bytes) = crate::file::read(&root.join(id).join(name), STATE_LIMIT) else { return false };
-        let Ok(state) = serde_json::from_slice::<State>(&bytes) else { return false };
-        state.init_process_pid.is_some_and(|pid| is_process(pid, state.init_process_start))
+    ["state.json", "status"].iter().find_map(|name| {
+        let bytes = crate::file::read(&root.join(id).join(name), STATE_LIMIT).ok()?;
+        let state = serde_json::from_slice::<State>(&bytes).ok()?;
+        state.init_process_pid.filter(|pid| is_process(*pid, state.init_process_start))
     })
 }
 

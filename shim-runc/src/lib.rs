@@ -12,7 +12,6 @@ pub mod args;
 pub mod create;
 pub mod delete;
 pub mod elf;
-pub mod engine;
 pub mod exec;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -21,3 +20,6 @@ pub mod overlay;
 pub mod plan;
 pub mod runtime;
 pub mod settings;
+
+/// What a spec says, which the collector reads as well.
+pub use porthole_identity::spec as engine;

@@ -5,7 +5,7 @@ use porthole_tests::collector::Collector;
 use porthole_tests::docker::{self, Docker, RUNTIME};
 use porthole_tests::events::Events;
 use porthole_tests::program::{Outcome, Running};
-use porthole_tests::{rootfs, suite, tests, wait};
+use porthole_tests::{rootfs, skip, suite, tests, wait};
 use std::process::{ExitCode, Stdio};
 
 struct Fixture {
@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         tests![
             a_container_is_recorded_and_tagged,
             every_event_knows_its_container,
+            those_without_porthole_are_shown_too,
             what_is_done_to_a_container_is_told,
+            how_a_container_ends_is_told,
             an_image_that_is_named_by_its_id_has_its_name,
             a_burst_of_containers,
             a_musl_container_is_recorded,
@@ -149,6 +151,59 @@ fn every_event_knows_its_container(f: &Fixture) {
     same(&mount["propagation"], "{{json (index .Mounts 0).Propagation}}");
 }
 
+/// Container by container with its processes, as `porthole tree` has them.
+fn tree_of(f: &Fixture, id: &str) -> serde_json::Value {
+    let all = f.collector.json(&["tree", "--json"]);
+    all.as_array().into_iter().flatten().find(|t| t["full_id"] == id).cloned().unwrap_or_default()
+}
+
+fn those_without_porthole_are_shown_too(f: &Fixture) {
+    let program = ["/bin/sh", "-c", "/bin/sleep 61 & exec /bin/sleep 60"];
+    let ours = f.docker.create(Some(RUNTIME), &["--name", "seen", "--user", "1000"], &program);
+    let other = f.docker.create(None, &["--name", "unseen"], &program);
+    for container in [&ours, &other] {
+        container.start();
+        wait::until_true("two processes", || {
+            tree_of(f, &container.id)["tree"].as_array().is_some_and(|tree| tree.len() == 2)
+        });
+    }
+    let is = |t: &serde_json::Value, key: &str, value: serde_json::Value| assert_eq!(t[key], value, "{key}: {t}");
+    let seen = tree_of(f, &ours.id);
+    is(&seen, "registered", true.into());
+    is(&seen, "alive", 2.into());
+    let [first, second] = [&seen["tree"][0], &seen["tree"][1]];
+    is(first, "cmdline", "/bin/sleep 60".into());
+    is(second, "cmdline", "/bin/sleep 61".into());
+    assert_eq!((&second["ppid"], &first["vpid"]), (&first["pid"], &1.into()), "{seen}");
+    assert_eq!((&first["uid"], &first["agent"], &second["agent"]), (&1000.into(), &true.into(), &true.into()));
+    let pid = ours.inspect("{{.State.Pid}}");
+    assert_eq!(first["pid"].to_string(), pid, "{seen}");
+
+    let unseen = tree_of(f, &other.id);
+    is(&unseen, "registered", false.into());
+    is(&unseen, "injection", "none".into());
+    is(&unseen, "injection_reason", "other runtime: runc".into());
+    is(&unseen, "name", "unseen".into());
+    is(&unseen, "image", docker::IMAGE.into());
+    is(&unseen, "engine", "docker".into());
+    is(&unseen["tree"][0], "agent", false.into());
+    assert_eq!(unseen["tree"][0]["pid"].to_string(), other.inspect("{{.State.Pid}}"), "{unseen}");
+    assert!(f.collector.container(&other.id).is_some_and(|c| c["alive"] == 2));
+    assert!(f.collector.status()["containers_without"].as_u64().is_some_and(|n| n >= 1));
+    let text = |args: &[&str]| porthole_tests::program::run(&mut f.collector.porthole(args)).ok("porthole").text();
+    let table = text(&["containers"]);
+    let line = table.lines().find(|l| l.contains("unseen")).unwrap_or_else(|| panic!("{table}"));
+    assert!(line.ends_with("no: other runtime: runc") && !table.contains('\u{1b}'), "{table}");
+    let tree = text(&["tree", "seen"]);
+    assert!(tree.starts_with(&format!("seen  {}  docker  {}\n", docker::IMAGE, &ours.id[..12])), "{tree}");
+    assert!(tree.contains("└─ /bin/sleep 60\n") && tree.contains("   └─ /bin/sleep 61\n"), "{tree}");
+    drop(other);
+    assert_eq!(tree_of(f, &ours.id)["alive"], 2);
+    assert!(
+        f.collector.json(&["tree", "--json"]).as_array().is_some_and(|all| all.iter().all(|t| t["name"] != "unseen"))
+    );
+}
+
 fn what_is_done_to_a_container_is_told(f: &Fixture) {
     let options =
         ["--pid", "host", "--cap-add", "NET_ADMIN", "--volume", "/etc:/hostetc", "--health-cmd", "cat /etc/secret"];
@@ -175,6 +230,39 @@ fn what_is_done_to_a_container_is_told(f: &Fixture) {
     assert_eq!((uid, tty, added.text("evt.arg.purpose")), (Some(1000), Some(1), "user"), "{added:?}");
     kind(&all, "container.pause").only("container.pause");
     assert!(kind(&all, "porthole.tamper").is_empty(), "{}", kind(&all, "porthole.tamper"));
+}
+
+fn how_a_container_ends_is_told(f: &Fixture) {
+    let greedy = "/bin/sh -c 'x=$(seq 999999999)'";
+    let program = ["/bin/sh", "-c", &format!("{greedy}; echo $?; sleep 2; exit 7")];
+    let options = ["--memory", "16m", "--memory-swap", "16m"];
+    let container = f.docker.create(Some(RUNTIME), &options, &program);
+    let said = container.run();
+    assert_eq!(said.status, 7, "{said:?}");
+    let all = f.collector.wait_for("its end", |e| !kind_of(e, &container.id, "container.stop").is_empty());
+    let died = kind_of(&all, &container.id, "container.die");
+    let died = died.only("container.die");
+    assert_eq!((died.number("evt.arg.ret"), died.number("evt.arg.status")), (Some(7), Some(7 << 8)), "{died:?}");
+    if said.text().trim() != "137" {
+        skip!("no memory limit of docker's works here: {said:?}");
+    }
+    let starved = kind_of(&all, &container.id, "container.oom");
+    let killed = starved.0.first().and_then(|e| e.number("evt.arg.killed"));
+    assert!(killed.is_some_and(|n| n >= 1), "{starved}\n{all}");
+
+    let container = f.docker.create(Some(RUNTIME), &[], &["/bin/sleep", "60"]);
+    container.start();
+    f.collector.wait_for("its program", |e| !e.of_container(&container.id).execs("/bin/sleep").is_empty());
+    f.docker.run(&["kill", &container.id]).ok("docker kill");
+    let all = f.collector.wait_for("its end", |e| !kind_of(e, &container.id, "container.stop").is_empty());
+    let died = kind_of(&all, &container.id, "container.die");
+    let signal = died.only("container.die").number("evt.arg.sig");
+    assert!(matches!(signal, Some(9) | None), "{died} (Linux before 6.15 does not say)");
+    assert!(kind_of(&all, &container.id, "container.oom").is_empty());
+}
+
+fn kind_of(events: &Events, id: &str, kind: &str) -> Events {
+    events.of_container(id).filter(|e| e.kind() == kind)
 }
 
 fn an_image_that_is_named_by_its_id_has_its_name(f: &Fixture) {

@@ -71,6 +71,8 @@ pub fn text(reply: &StatusReply, containers: &[ContainerView]) -> String {
     let mut out = Text(String::new());
     falco(&mut out, reply, now);
     own(&mut out, &reply.status);
+    let help = "Containers that run and did not come through porthole-runc.";
+    out.one("porthole_containers_without", Kind::Gauge, help, reply.containers_without);
     costs(&mut out, reply);
     of_containers(&mut out, containers);
     out.0
@@ -211,7 +213,7 @@ mod tests {
         };
         let usage = Usage { cpu_ms: 1500, resident_bytes: 4096, anonymous_bytes: 1024 };
         let supervisor = Usage { cpu_ms: 20, resident_bytes: 2048, anonymous_bytes: 512 };
-        let reply = StatusReply { status, usage, supervisor: Some(supervisor) };
+        let reply = StatusReply { status, usage, supervisor: Some(supervisor), containers_without: 4 };
         text(&reply, &[view("a\"b\\c\nd", "running"), view("gone", "deleted")])
     }
 
@@ -247,6 +249,7 @@ mod tests {
             "porthole_processor_seconds_total{process=\"worker\"} 1.500",
             "porthole_anonymous_bytes{process=\"supervisor\"} 512",
             "porthole_worker_restarts_total 2",
+            "porthole_containers_without 4",
             "porthole_container_execs_total{container_id=\"0123456789ab\",container_name=\"a\\\"b\\\\c\\nd\"} 5",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} in\n{text}");

@@ -3,7 +3,8 @@
 //! | path | answer |
 //! |--|--|
 //! | `GET /v1/events?follow=&container=&last=&filter=` | events as JSON lines; endless with `follow=true` |
-//! | `GET /v1/containers` | an array of [`crate::status::ContainerView`] |
+//! | `GET /v1/containers` | an array of [`crate::status::ContainerView`], with those that run without porthole |
+//! | `GET /v1/tree` | an array of [`crate::status::TreeView`]: the same, each with its processes |
 //! | `GET /v1/status` | [`StatusReply`] |
 //! | `GET /healthz` | `{"status": "ok"}` |
 //! | `GET /metrics` | see [`metrics`] |
@@ -50,13 +51,15 @@ pub struct StatusReply {
     pub usage: usage::Usage,
     /// What its supervisor costs, where it has one.
     pub supervisor: Option<usage::Usage>,
+    /// Containers that run without porthole.
+    pub containers_without: u64,
 }
 
 impl StatusReply {
     /// With what the processes cost now.
-    pub fn of(status: Status) -> StatusReply {
+    pub fn of(status: Status, containers_without: u64) -> StatusReply {
         let supervisor = (status.pid != status.worker_pid).then(|| usage::of(status.pid));
-        StatusReply { usage: usage::of(status.worker_pid), supervisor, status }
+        StatusReply { usage: usage::of(status.worker_pid), supervisor, status, containers_without }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::detect::filter::Filter;
 use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{self, Hub};
-use crate::status::{ContainerView, Status};
+use crate::status::{ContainerView, Status, TreeView};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -37,6 +37,8 @@ pub trait View: Send + Sync + 'static {
     fn status(&self) -> Option<Status>;
     /// See [`crate::pipeline::Pipeline::containers`].
     fn containers(&self) -> Option<Vec<ContainerView>>;
+    /// See [`crate::pipeline::Pipeline::census`].
+    fn census(&self, described: bool) -> Option<Vec<TreeView>>;
 }
 
 /// Where monitors find the collector.
@@ -151,6 +153,7 @@ fn router() -> Router<Shared> {
     monitors(HEALTHZ)
         .route("/v1/events", get(events))
         .route("/v1/containers", get(containers))
+        .route("/v1/tree", get(tree))
         .route("/v1/status", get(status))
 }
 
@@ -174,10 +177,11 @@ async fn healthy(State(shared): State<Shared>) -> Response {
 }
 
 async fn measures(State(shared): State<Shared>) -> Response {
+    let without = shared.without().await;
     match (shared.view.status(), shared.view.containers()) {
         (Some(status), Some(containers)) => {
             let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
-            (kind, metrics::text(&StatusReply::of(status), &containers)).into_response()
+            (kind, metrics::text(&StatusReply::of(status, without), &containers)).into_response()
         }
         _ => answer(None::<()>),
     }
@@ -217,11 +221,31 @@ async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, 
 }
 
 async fn containers(State(shared): State<Shared>) -> Response {
-    answer(shared.view.containers())
+    let all = shared.census(false).await;
+    answer(all.map(|all| all.into_iter().map(|t| t.container).collect::<Vec<_>>()))
+}
+
+async fn tree(State(shared): State<Shared>) -> Response {
+    answer(shared.census(true).await)
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
-    answer(shared.view.status().map(StatusReply::of))
+    let without = shared.without().await;
+    answer(shared.view.status().map(|status| StatusReply::of(status, without)))
+}
+
+impl Shared {
+    /// Beside this thread, which has events to send meanwhile.
+    async fn census(&self, described: bool) -> Option<Vec<TreeView>> {
+        let view = self.view.clone();
+        tokio::task::spawn_blocking(move || view.census(described)).await.ok().flatten()
+    }
+
+    /// How many containers run without porthole.
+    async fn without(&self) -> u64 {
+        let all = self.census(false).await.unwrap_or_default();
+        all.iter().filter(|t| !t.container.registered).count() as u64
+    }
 }
 
 fn answer(value: Option<impl serde::Serialize>) -> Response {

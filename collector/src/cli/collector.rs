@@ -14,7 +14,7 @@ use crate::ingest::kept::Kept;
 use crate::pipeline::{self, Options, Pipeline, Publish, Sink, Without};
 use crate::redact::{self, Redactor};
 use crate::rights;
-use crate::status::{ContainerView, Status};
+use crate::status::{ContainerView, Status, TreeView};
 use crate::supervisor::control::{Control, Word};
 use crate::supervisor::notify::{self, Notify};
 use crate::supervisor::store::{self, Store};
@@ -98,6 +98,10 @@ impl View for Live {
 
     fn containers(&self) -> Option<Vec<ContainerView>> {
         self.ask(Pipeline::containers)
+    }
+
+    fn census(&self, described: bool) -> Option<Vec<TreeView>> {
+        self.ask(|pipeline| pipeline.census(described))
     }
 }
 

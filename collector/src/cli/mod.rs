@@ -16,6 +16,7 @@ mod run;
 pub(crate) mod signals;
 mod status;
 mod summary;
+mod tree;
 
 use crate::error::Error;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -44,6 +45,7 @@ enum Verb {
     Rules(rules::Args),
     Fields(rules::FieldsArgs),
     Containers(containers::Args),
+    Tree(tree::Args),
     Status(status::Args),
     Doctor(doctor::Args),
     Install(install::Args),
@@ -103,6 +105,7 @@ pub fn main() -> ExitCode {
         Verb::Rules(args) => rules::main(args),
         Verb::Fields(args) => rules::fields(&args),
         Verb::Containers(args) => containers::main(args, state_dir()),
+        Verb::Tree(args) => tree::main(args, state_dir()),
         Verb::Status(args) => status::main(args, state_dir()),
         Verb::Doctor(args) => doctor::main(args, state_dir()),
         Verb::Install(args) => install::main(args),

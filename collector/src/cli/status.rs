@@ -8,6 +8,7 @@ use crate::api::usage::Usage;
 use crate::error::Error;
 use crate::format::escape::escape;
 use crate::format::paint::{Ink, Paint};
+use crate::format::span::span;
 use crate::status::Status;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,7 +53,7 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
         ("collector", format!("{}, pid {}, up {}", escape(&s.version), s.pid, span(up))),
         ("worker", worker(s, paint)),
         ("state", escape(&s.state_dir).into_owned()),
-        ("containers", format!("{} registered, {} ended", s.containers_running, s.containers_deleted)),
+        ("containers", containers(reply, paint)),
         ("sessions", format!("{} open, {} in all", s.sessions_open, s.sessions_total)),
         ("records", format!("{} received, lost {}", s.records_received, alarm(&s.records_lost))),
         ("events", s.events.to_string()),
@@ -87,6 +88,14 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
     lines.iter().map(|(key, value)| format!("{}{value}\n", paint.ink(Ink::Bold, format!("{key:<12}")))).collect()
 }
 
+/// Those that porthole-runc has started, and how many came without it.
+fn containers(reply: &StatusReply, paint: Paint) -> String {
+    let s = &reply.status;
+    let without = format!("{} without porthole", reply.containers_without);
+    let without = if reply.containers_without > 0 { paint.ink(Ink::Yellow, without) } else { without.into() };
+    format!("{} registered, {} ended, {without}", s.containers_running, s.containers_deleted)
+}
+
 /// Which process does the work, and whether others before it had to be replaced.
 fn worker(s: &Status, paint: Paint) -> String {
     let ends = count(s.worker_restarts, "restart", "restarts");
@@ -94,27 +103,10 @@ fn worker(s: &Status, paint: Paint) -> String {
     format!("pid {}, {ends}", s.worker_pid)
 }
 
-/// A duration in its two largest units.
-fn span(d: Duration) -> String {
-    let s = d.as_secs();
-    match (s / 86_400, s / 3600 % 24, s / 60 % 60, s % 60) {
-        (0, 0, 0, s) => format!("{s} s"),
-        (0, 0, m, s) => format!("{m} min {s} s"),
-        (0, h, m, _) => format!("{h} h {m} min"),
-        (d, h, ..) => format!("{d} d {h} h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::status::OutputStatus;
-
-    #[test]
-    fn spans_have_two_units() {
-        let text = |s| span(Duration::from_secs(s));
-        assert_eq!([text(0), text(61), text(3600), text(90_000)], ["0 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
-    }
 
     #[test]
     fn losses_stand_out() {
@@ -126,10 +118,11 @@ mod tests {
             ..Status::default()
         };
         let supervisor = Some(Usage { cpu_ms: 300, ..Usage::default() });
-        let reply = StatusReply { status, supervisor, ..StatusReply::default() };
+        let reply = StatusReply { status, supervisor, containers_without: 3, ..StatusReply::default() };
         let plain = text(&reply, Duration::from_secs(11), Paint::OFF);
         assert!(plain.contains("up 10 s") && plain.contains("lost 4: ring-full 4"), "{plain}");
         assert!(plain.contains("file /e\\x1b: 0 written") && plain.contains("(no space)"), "{plain}");
+        assert!(plain.contains("0 registered, 0 ended, 3 without porthole"), "{plain}");
         assert!(plain.contains("2 restarts") && plain.contains("supervisor  0.3 s"), "{plain}");
         assert!(text(&reply, Duration::ZERO, Paint::ON).contains("\x1b[31m4: ring-full 4"));
     }

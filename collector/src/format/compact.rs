@@ -73,6 +73,8 @@ fn what(event: &Map<String, Value>, paint: Paint) -> String {
         "clone" | "clone3" | "fork" | "vfork" => (Ink::Green, String::new(), Some(text(event, "evt.rawres"))),
         "chdir" | "fchdir" => (Ink::Blue, first(event, &["evt.arg.path", "fd.name", "evt.arg.fd"]), None),
         "procexit" => (Ink::Dim, end(event), None),
+        "container.die" => (Ink::Cyan, end(event), None),
+        "container.oom" => (Ink::Red, arguments(event), None),
         "container.create" | "container.start" | "container.stop" | "container.exec" | "container.pause"
         | "container.unpause" => (Ink::Cyan, container_process(event), None),
         other if other.starts_with("porthole.") => (Ink::Yellow, ours(event), None),

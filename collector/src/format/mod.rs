@@ -3,7 +3,9 @@
 pub mod compact;
 pub mod escape;
 pub mod paint;
+pub mod span;
 pub mod table;
+pub mod terminal;
 
 use serde_json::{Map, Value};
 

@@ -8,6 +8,10 @@ use std::time::Instant;
 impl Ingest {
     /// The container is to go as soon as its rings are over.
     pub(super) fn end(&mut self, id: u64) {
+        if self.containers.get(&id).is_some_and(|w| w.ending.is_none()) {
+            // its control group is about to go
+            self.look_at_memory_of(id);
+        }
         if let Some(w) = self.containers.get_mut(&id).filter(|w| w.shared.is_some() && w.ending.is_none()) {
             w.ending = Some(Instant::now());
         }

@@ -43,7 +43,8 @@ pub(crate) struct Stat {
 /// A file of /proc is short; what is longer is none of those read here.
 const PROC_FILE: u64 = 64 * 1024;
 
-fn read(path: &str) -> Option<Vec<u8>> {
+/// The beginning of a file of /proc.
+pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
     use std::io::Read;
     let mut bytes = vec![];
     fs::File::open(path).ok()?.take(PROC_FILE).read_to_end(&mut bytes).ok()?;
@@ -121,7 +122,7 @@ pub(crate) fn is_of_another(pid: u32, container: &Container) -> bool {
 }
 
 /// Arguments of a process, as many as an exec record would hold.
-fn arguments(pid: u32) -> Vec<String> {
+pub(crate) fn arguments(pid: u32) -> Vec<String> {
     let mut bytes = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
     bytes.truncate(limits::ARGV);
     let whole = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
@@ -144,6 +145,16 @@ pub(crate) fn namespaces(pid: u32) -> Namespaces {
         cgroup: inode("cgroup"),
         time: inode("time"),
     }
+}
+
+/// Inode number of its pid namespace.
+pub(crate) fn pid_namespace(pid: u32) -> Option<u64> {
+    namespace_inode(&fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?)
+}
+
+/// Its number in its own pid namespace.
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    ns_pids(&read(&format!("/proc/{pid}/status"))?).last().copied()
 }
 
 /// The number in `mnt:[4026531841]`.
@@ -178,6 +189,11 @@ fn inner_uid(map: &[u8], host_uid: u32) -> u32 {
         inside.checked_add(offset)
     });
     inner.unwrap_or(host_uid)
+}
+
+/// Its user, who has this number on the host, by the number in its own user namespace.
+pub(crate) fn inner_uid_of(pid: u32, host_uid: u32) -> u32 {
+    inner_uid(&read(&format!("/proc/{pid}/uid_map")).unwrap_or_default(), host_uid)
 }
 
 /// Ancestors of a container's process that are looked at: a runtime, its engine's shim, the shim's parent.

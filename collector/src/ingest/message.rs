@@ -32,6 +32,8 @@ pub(crate) enum Message {
     Over(SessionId),
     /// A process that announced itself has ended.
     Exited { container: Arc<Container>, pid: u32, status: Option<i32> },
+    /// The kernel has killed so many of its processes, because it had no memory left; and so many in all.
+    Starved { container: Arc<Container>, killed: u64, all: u64 },
     /// Something that only an attacker, or a bug, does.
     Tampered { container: Arc<Container>, session: Arc<str>, what: &'static str },
     /// The runtime has deleted the container, and its rings are over.

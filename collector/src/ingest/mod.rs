@@ -14,6 +14,7 @@ pub(crate) mod facts;
 mod files;
 pub(crate) mod hello;
 pub(crate) mod kept;
+mod memory;
 pub(crate) mod message;
 mod processes;
 mod registrations;
@@ -218,6 +219,7 @@ impl Ingest {
         if now.duration_since(self.anchored) >= Duration::from_secs(1) {
             self.anchored = now;
             self.clock.anchor();
+            self.look_at_memory();
             // A directory that is used again for another container of the same name is not made anew.
             self.scan();
             self.rescan_overfull();

@@ -1,6 +1,7 @@
 //! Taking a container in: its announcement, its socket, its rings, the processes that the engine adds.
 
 use super::containers::{Side, Watch};
+use super::memory::Memory;
 use super::message::{Message, SessionId};
 use super::processes::{Ended, Process};
 use super::users::Users;
@@ -72,6 +73,8 @@ pub(super) struct Registered {
     pub behind: VecDeque<SessionId>,
     /// Ends of processes whose last words wait likewise.
     pub ended: VecDeque<Ended>,
+    /// What the kernel kills for want of memory.
+    pub memory: Memory,
 }
 
 impl Ingest {
@@ -168,6 +171,7 @@ impl Ingest {
                 overfull: false,
                 behind: VecDeque::new(),
                 ended: VecDeque::new(),
+                memory: Memory::default(),
             });
         }
         self.scan_execs(id);

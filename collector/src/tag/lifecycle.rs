@@ -69,6 +69,7 @@ impl Tagger {
             losses: Default::default(),
             tampering: Tampering::new(Instant::now()),
             entered: false,
+            died: false,
         };
         self.containers.insert(container.key.clone(), followed);
         self.tell_owed(&container);
@@ -152,6 +153,20 @@ impl Tagger {
         self.containers.remove(&container.key);
         self.say(container, "container.stop", "stop", Source::Runtime, now_ns(), vec![]);
         self.out.push(Output::Gone(container.clone()));
+    }
+
+    /// The first process of a container has ended, and the container with it.
+    pub(super) fn died(&mut self, container: &Arc<Container>, fields: Vec<(&'static str, Value)>) {
+        let Some(f) = self.containers.get_mut(&container.key) else { return };
+        if !container.is_host() && !std::mem::replace(&mut f.died, true) {
+            self.say(container, "container.die", "die", Source::Host, now_ns(), fields);
+        }
+    }
+
+    /// The kernel has killed some of its processes.
+    pub(super) fn starved(&mut self, container: &Arc<Container>, killed: u64, all: u64) {
+        let fields = vec![("evt.arg.killed", (killed as i64).into())];
+        self.say(container, "container.oom", &format!("oom.{all}"), Source::Host, now_ns(), fields);
     }
 
     pub(super) fn tampered(&mut self, container: &Arc<Container>, session: Arc<str>, what: &'static str) {

@@ -72,6 +72,8 @@ pub(crate) struct Followed {
     losses: losses::Losses,
     tampering: lifecycle::Tampering,
     entered: bool,
+    /// The end of its first process has been told.
+    died: bool,
 }
 
 /// A process that the kernel has named, also when no session of it is open.
@@ -162,6 +164,7 @@ impl Tagger {
             Message::Records(batch) => self.batch(batch),
             Message::Over(id) => self.over(id),
             Message::Exited { container, pid, status } => self.exited(&container, pid, status),
+            Message::Starved { container, killed, all } => self.starved(&container, killed, all),
             Message::Tampered { container, session, what } => self.tampered(&container, session, what),
             Message::Deleted(container) => self.deleted(&container),
         }

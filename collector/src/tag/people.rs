@@ -19,11 +19,16 @@ impl Tagger {
         if let (Some(vpid), Some(f)) = (known.process.vpid, self.containers.get_mut(&container.key)) {
             f.seen.remove(&vpid);
         }
+        let fields = records_exit(status, known.exit_status);
+        // A namespace within the container's has a first process, too.
+        let own = self.containers.get(&container.key).and_then(|f| f.ns?.pid).or(known.process.ns.pid);
+        let of_container = own != self.host_pids && known.process.ns.pid == own;
+        let first = known.identity == Identity::Verified && known.process.vpid == Some(1) && of_container;
         let draft = Draft {
             evt_type: "procexit",
             time_ns: crate::clock::now_ns(),
             rawres: None,
-            fields: records_exit(status, known.exit_status),
+            fields: fields.clone(),
             source: Source::Host,
             identity: known.identity,
             process: Some(known.process),
@@ -31,6 +36,9 @@ impl Tagger {
             seq: None,
         };
         self.emit(container, draft);
+        if first {
+            self.died(container, fields);
+        }
     }
 
     /// A process has given its exit status. Whether its end will be told when the kernel announces it.

@@ -77,20 +77,30 @@ fn outputs(status: &Status) -> Vec<Finding> {
 
 fn blind(containers: &[ContainerView]) -> Finding {
     let running = containers.iter().filter(|c| c.state != "deleted");
-    let (mut seen, mut not) = (0, vec![]);
+    let (mut seen, mut strangers, mut not) = (0, 0, vec![]);
     for c in running {
-        if c.injection == "none" {
+        if !c.registered {
+            strangers += 1;
+        } else if c.injection == "none" {
             let name = if c.name.is_empty() { &c.id } else { &c.name };
             not.push(format!("{name} ({})", c.injection_reason));
         } else {
             seen += 1;
         }
     }
-    if not.is_empty() {
+    if not.is_empty() && strangers == 0 {
         return Finding::ok("containers", format!("{seen} running, all with the agent"));
     }
-    let found = format!("{seen} running with the agent, {} without: {}", not.len(), not.join(", "));
-    Finding::note("containers", found, "what is said in parentheses kept the agent out; the container runs as it is")
+    let (mut found, mut advice) = (format!("{seen} running with the agent"), vec![]);
+    if !not.is_empty() {
+        found += &format!(", {} without: {}", not.len(), not.join(", "));
+        advice.push("what is said in parentheses kept the agent out; the container runs as it is");
+    }
+    if strangers > 0 {
+        found += &format!(", {strangers} that did not come through porthole-runc");
+        advice.push("porthole containers has the reason of each; only new containers get the agent");
+    }
+    Finding::note("containers", found, advice.join("; "))
 }
 
 #[cfg(test)]
@@ -116,11 +126,15 @@ mod tests {
         let view = |injection: &str, state: &str| ContainerView {
             name: "web".into(),
             injection: injection.into(),
+            registered: true,
             injection_reason: "no_library".into(),
             state: state.into(),
             ..Default::default()
         };
         assert_eq!(blind(&[view("preload", "running"), view("none", "deleted")]).verdict, Verdict::Ok);
+        let stranger = ContainerView { registered: false, ..view("none", "running") };
+        let finding = blind(&[view("preload", "running"), stranger]);
+        assert_eq!(finding.found, "1 running with the agent, 1 that did not come through porthole-runc");
         let finding = blind(&[view("preload", "running"), view("none", "running")]);
         assert_eq!(finding.verdict, Verdict::Note);
         assert!(finding.found.contains("1 running with the agent, 1 without: web (no_library)"), "{}", finding.found);

@@ -49,6 +49,8 @@ const EVENTS: [(&str, &[&str]); 14] = [
     ("container.exec", &["exe", "args", "cwd", "uid", "tty", "purpose"]),
     ("container.pause", &[]),
     ("container.unpause", &[]),
+    ("container.die", &["status", "ret", "sig", "core"]),
+    ("container.oom", &["killed"]),
     ("container.stop", &[]),
     ("porthole.blindspot", &[]),
     ("porthole.bypass", &[]),
