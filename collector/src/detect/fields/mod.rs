@@ -27,7 +27,7 @@ type Table = &'static [(&'static str, Get)];
 const TABLES: [Table; 4] = [event::FIELDS, process::FIELDS, descriptor::FIELDS, container::FIELDS];
 
 /// Types of events that Falco does not have, with their arguments.
-const EVENTS: [(&str, &[&str]); 14] = [
+const EVENTS: [(&str, &[&str]); 16] = [
     ("container.start", &["exe", "args", "cwd", "uid", "tty"]),
     (
         "container.create",
