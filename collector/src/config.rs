@@ -4,6 +4,8 @@
 //! it worked. `docs/config.example.yaml` shows all of them. The command line wins over the environment
 //! (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
 
+pub mod engines;
+
 use crate::api::server::{self, Web};
 use crate::container;
 use crate::detect;
@@ -14,6 +16,7 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::hub;
 use crate::redact::Redactor;
+use engines::{Engines, RawEngines};
 use porthole_registration::layout;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -42,6 +45,8 @@ pub struct Plan {
     pub redact: (bool, Vec<String>),
     /// Labels of containers whose value is longer are left out.
     pub label_max_len: usize,
+    /// Which engines are looked at.
+    pub engines: Engines,
 }
 
 /// What the command line says; `None` = nothing.
@@ -71,6 +76,7 @@ struct Raw {
     webserver: RawWeb,
     redact: RawRedact,
     label_max_len: Option<usize>,
+    engines: RawEngines,
     #[serde(alias = "rules_file")]
     rules_files: Option<Several<PathBuf>>,
     rules: Vec<RawSelect>,
@@ -121,6 +127,7 @@ fn split(raw: Raw) -> (Raw, detect::config::Raw) {
         webserver: raw.webserver,
         redact: raw.redact,
         label_max_len: raw.label_max_len,
+        engines: raw.engines,
         ..Raw::default()
     };
     (rest, alerts)
@@ -221,6 +228,7 @@ impl Plan {
             web: raw.webserver.plan()?,
             alerts,
             label_max_len: raw.label_max_len.unwrap_or(container::LABEL_MAX_LEN),
+            engines: raw.engines.plan()?,
             redact: {
                 let (defaults, patterns) = (raw.redact.defaults.unwrap_or(true), raw.redact.patterns);
                 Redactor::new(defaults, &patterns)?;
@@ -294,6 +302,21 @@ mod tests {
         }
         assert!(parse("keep_events: 1000001").unwrap_err().contains("at most 1000000"));
         assert!(parse("- a\n").is_err() && parse("{").is_err() && parse("\0").is_err());
+    }
+
+    #[test]
+    fn engines_have_the_plugins_keys() {
+        use porthole_identity::cgroup::Kind;
+        let engines = |text: &str| parse(text).map(|plan| plan.engines);
+        assert_eq!(engines("engines: {docker: {enabled: true}}").unwrap(), Engines::default());
+        let some = engines("engines: {docker: {enabled: false}, libvirt_lxc: {enabled: false}}").unwrap();
+        assert_eq!(some.without, [Kind::Docker, Kind::LibvirtLxc]);
+        let fixed = engines("engines: {static: {enabled: true, container_id: i, container_image: 'a:1'}}").unwrap();
+        let wanted = engines::Static { id: "i".into(), name: String::new(), image: "a:1".into() };
+        assert_eq!(fixed.fixed, Some(wanted));
+        assert_eq!(engines("engines: {static: {container_id: i}}").unwrap().fixed, None);
+        assert!(engines("engines: {static: {enabled: true}}").unwrap_err().contains("container_id"));
+        assert!(engines("engines: {dokcer: {enabled: true}}").unwrap_err().contains("dokcer"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A registered container, as all stages share it.
 
+use crate::config::engines::{Engines, Static};
 use crate::event::{ContainerInfo, Labels, Mount, Probes, short};
 use crate::loss::Counters;
 use crate::status::ContainerView;
@@ -7,8 +8,8 @@ use porthole_identity::image::Image;
 use porthole_registration::container::{Container as Registration, Engine, Injection};
 use porthole_registration::layout::ContainerDir;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Records of one container that may be on their way through the stages, until their events are written: some
 /// milliseconds of work, and where an output is slow less than a second of its time. What else it has made stays in its
@@ -133,8 +134,46 @@ pub fn set_label_max_len(longest: usize) {
     LABEL_MAX.store(longest, Relaxed);
 }
 
+static ENGINES: OnceLock<Engines> = OnceLock::new();
+
+/// What is known of engines by configuration, for this process's life.
+pub fn set_engines(engines: Engines) {
+    // a second time nothing would change: the configuration is read once by each worker
+    let _ = ENGINES.set(engines);
+}
+
+/// See [`set_engines`].
+pub(crate) fn engines() -> &'static Engines {
+    ENGINES.get_or_init(Engines::default)
+}
+
 /// What events say of a container that is registered like this.
 pub(crate) fn info(r: &Registration, key: &str) -> ContainerInfo {
+    let found = of_registration(r, key);
+    match &engines().fixed {
+        Some(fixed) => taken_for(found, fixed),
+        None => found,
+    }
+}
+
+/// What a container says that is taken for another one.
+fn taken_for(info: ContainerInfo, fixed: &Static) -> ContainerInfo {
+    let image = Image::parse(&fixed.image);
+    ContainerInfo {
+        id: fixed.id.as_str().into(),
+        full_id: fixed.id.as_str().into(),
+        name: fixed.name.as_str().into(),
+        image: fixed.image.as_str().into(),
+        image_id: Arc::default(),
+        image_repository: image.repository.into(),
+        image_tag: image.tag.into(),
+        image_digest: image.digest.into(),
+        engine: "static".into(),
+        ..info
+    }
+}
+
+fn of_registration(r: &Registration, key: &str) -> ContainerInfo {
     let host = r.engine == Engine::Host;
     let id = if r.id.is_empty() { key } else { &r.id };
     let name = match (host, r.name.is_empty()) {
@@ -237,5 +276,9 @@ mod tests {
         assert_eq!((&*i.id, &*i.full_id, &*i.name), ("host", "host", "host"));
         let r = Registration { id: "0123456789abcdef".into(), ..Default::default() };
         assert_eq!(&*info(&r, "x").id, "0123456789ab");
+        let fixed = Static { id: "task-1".into(), name: "n".into(), image: "r/a:2".into() };
+        let taken = taken_for(info(&r, "x"), &fixed);
+        let image = (&*taken.image, &*taken.image_repository, &*taken.image_tag);
+        assert_eq!((&*taken.id, &*taken.engine, image), ("task-1", "static", ("r/a:2", "r/a", "2")));
     }
 }

@@ -7,10 +7,11 @@ use porthole_tests::containerd::Containerd;
 use porthole_tests::events::Events;
 use porthole_tests::podman::{self, Podman};
 use porthole_tests::program;
-use porthole_tests::{rootfs, skip, suite, tests};
+use porthole_tests::{rootfs, skip, suite, tests, wait};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 struct Fixture {
     collector: Collector,
@@ -29,7 +30,16 @@ fn fixture() -> Fixture {
 }
 
 fn main() -> ExitCode {
-    suite::run(fixture, tests![podmans_containers, podmans_exec, containers_of_ctr, what_is_installed_is_understood])
+    suite::run(
+        fixture,
+        tests![
+            podmans_containers,
+            podmans_exec,
+            podmans_without_porthole,
+            containers_of_ctr,
+            what_is_installed_is_understood
+        ],
+    )
 }
 
 impl Fixture {
@@ -102,6 +112,30 @@ fn podmans_containers(f: &Fixture) {
     podman.run(&["rm", "--force", "--time", "0", &id]);
 }
 
+impl Fixture {
+    /// A container that did not come through porthole-runc, as `porthole containers` has it.
+    fn stranger(&self, id: &str) -> Value {
+        let found = wait::until("the container is found", Duration::from_secs(30), || self.collector.container(id));
+        assert_eq!((&found["registered"], &found["injection"]), (&false.into(), &"none".into()), "{found}");
+        assert!(found["alive"].as_u64().is_some_and(|n| n >= 1), "{found}");
+        found
+    }
+}
+
+fn podmans_without_porthole(f: &Fixture) {
+    let podman = match &f.podman {
+        Ok(podman) => podman,
+        Err(why) => skip!("no podman: {why}"),
+    };
+    let runtime = ["--runtime", "/usr/sbin/runc"];
+    let run = ["run", "--detach", "--name", "plain", "--network", "none", podman::IMAGE, "/bin/sleep", "60"];
+    let id = podman.run(&[&runtime[..], &run].concat()).ok("podman run").text();
+    let found = f.stranger(&id);
+    assert_eq!((&found["name"], &found["image"]), (&"plain".into(), &podman::IMAGE.into()), "{found}");
+    assert_eq!((&found["engine"], &found["injection_reason"]), (&"podman".into(), &"other runtime: runc".into()));
+    podman.run(&[&runtime[..], &["rm", "--force", "--time", "0", &id]].concat());
+}
+
 fn podmans_exec(f: &Fixture) {
     let podman = match &f.podman {
         Ok(podman) => podman,
@@ -167,6 +201,9 @@ fn containers_of_ctr(f: &Fixture) {
     let containerd = Containerd::start(&f.collector.state_dir());
     containerd.import(&archive);
     let _ = std::fs::remove_file(&archive);
+    containerd.ctr(&["run", "--detach", podman::IMAGE, "a-plain-one", "/bin/sleep", "60"]).ok("ctr run");
+    let found = f.stranger("a-plain-one");
+    assert_eq!((&found["image"], &found["engine"]), (&podman::IMAGE.into(), &"containerd".into()), "{found}");
     let said = containerd.run(&["--label", "team=x"], podman::IMAGE, "a-ctr", &["/t/probe", "/etc/secret"]);
     assert_eq!(said.status, 3, "{said:?}");
     let events = f.of_container("a-ctr", "/t/probe");

@@ -8,7 +8,7 @@
 mod others;
 mod processes;
 
-use crate::container::Container;
+use crate::container::{self, Container};
 use crate::ingest::facts;
 use crate::ingest::users::Users;
 use crate::status::{ContainerView, ProcessView, TreeView};
@@ -91,7 +91,7 @@ fn owners(registered: &[Arc<Container>], processes: &[Process]) -> HashMap<u32, 
         }
     }
     // What this process is in is where it looks from, and no container that it looks at.
-    let matchers = Matchers::default();
+    let matchers = Matchers { without: container::engines().without.clone(), fixed: None };
     let mine = matchers.of_process(&processes::groups(std::process::id()));
     let parents: HashMap<u32, u32> = processes.iter().map(|p| (p.pid, p.stat.ppid)).collect();
     let descent = |pid: u32| {

@@ -172,6 +172,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let mut plan = args.plan(state_dir)?;
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     container::set_label_max_len(plan.label_max_len);
+    container::set_engines(plan.engines.clone());
     plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
     // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])?;
