@@ -2,10 +2,14 @@
 
 use crate::container::Container;
 use crate::event::{Namespaces, Process, text};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::Mode;
 use porthole_common::limits;
-use std::fs;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
 
 /// Kernel's view of a process on the host.
@@ -43,17 +47,62 @@ pub(crate) struct Stat {
 /// A file of /proc is short; what is longer is none of those read here.
 const PROC_FILE: u64 = 64 * 1024;
 
+/// The directory of a process in /proc. Whatever is read there is of this process: nothing is there any more once it
+/// has been reaped, whoever has its number then. (One way for all files is also shorter than one for each.)
+struct Directory(OwnedFd);
+
+impl Directory {
+    fn of(pid: u32) -> Option<Directory> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        open(format!("/proc/{pid}").as_str(), flags, Mode::empty()).ok().map(Directory)
+    }
+
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let file = openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        beginning(File::from(file))
+    }
+
+    fn link(&self, name: &str) -> Option<OsString> {
+        readlinkat(&self.0, name).ok()
+    }
+
+    /// Program that it executes, also where its file is gone.
+    fn exe(&self) -> String {
+        let exe = self.link("exe").map(|t| text(t.as_bytes())).unwrap_or_default();
+        exe.strip_suffix(" (deleted)").map_or_else(|| exe.clone(), str::to_owned)
+    }
+
+    fn stat(&self) -> Option<Stat> {
+        parse_stat(&self.read("stat")?)
+    }
+}
+
+/// A process, a zombie included, as it was when it was looked at first.
+pub(crate) struct Seen {
+    directory: Directory,
+    pub stat: Stat,
+}
+
+/// Looks at a process; `None` when it has been reaped.
+pub(crate) fn look(pid: u32) -> Option<Seen> {
+    let directory = Directory::of(pid)?;
+    Some(Seen { stat: directory.stat()?, directory })
+}
+
 /// The beginning of a file of /proc.
 pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = vec![];
-    fs::File::open(path).ok()?.take(PROC_FILE).read_to_end(&mut bytes).ok()?;
+    beginning(File::open(path).ok()?)
+}
+
+fn beginning(file: File) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(PROC_FILE).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
 /// /proc/PID/stat of a process, a zombie included.
 pub(crate) fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&read(&format!("/proc/{pid}/stat"))?)
+    Directory::of(pid)?.stat()
 }
 
 fn parse_stat(bytes: &[u8]) -> Option<Stat> {
@@ -86,44 +135,45 @@ pub(crate) struct Wanted {
     pub host_users: Option<u64>,
 }
 
-/// Everything of a process whose `stat` has just been read. Complete only while it lives: a zombie has no namespaces.
-pub(crate) fn read_all(pid: u32, stat: Stat, host_uid: u32, wanted: &Wanted) -> Facts {
-    let link = |name: &str| {
-        let target = fs::read_link(format!("/proc/{pid}/{name}")).ok();
-        target.map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default()
-    };
-    let exe = link("exe");
-    let status = read(&format!("/proc/{pid}/status")).unwrap_or_default();
-    let ns = namespaces(pid);
+/// Everything of a process that has just been seen. Complete only while it lives: a zombie has no namespaces.
+pub(crate) fn read_all(pid: u32, seen: &Seen, host_uid: u32, wanted: &Wanted) -> Facts {
+    let of = &seen.directory;
+    let status = of.read("status").unwrap_or_default();
+    let ns = namespaces_of(of);
     let of_host = ns.user.is_some() && ns.user == wanted.host_users;
-    let uid_map = || read(&format!("/proc/{pid}/uid_map")).unwrap_or_default();
+    let uid_map = || of.read("uid_map").unwrap_or_default();
+    let cwd = || of.link("cwd").map(|t| text(t.as_bytes())).unwrap_or_default();
     Facts {
         pid,
         ns,
-        exe: exe.strip_suffix(" (deleted)").unwrap_or(&exe).to_owned(),
-        cwd: if wanted.cwd { link("cwd") } else { String::new() },
+        exe: of.exe(),
+        cwd: if wanted.cwd { cwd() } else { String::new() },
         ns_pids: ns_pids(&status),
         cap_permitted: cap_permitted(&status),
-        loginuid: if wanted.login { loginuid(pid) } else { None },
+        loginuid: if wanted.login { loginuid(of) } else { None },
         inner_uid: if of_host { host_uid } else { inner_uid(&uid_map(), host_uid) },
-        argv: if wanted.arguments { arguments(pid) } else { vec![] },
-        stat,
+        argv: if wanted.arguments { arguments_of(of) } else { vec![] },
+        stat: seen.stat.clone(),
     }
 }
 
 /// Whether the control groups of a process say that it belongs to another container than the one it announced itself in.
-pub(crate) fn is_of_another(pid: u32, container: &Container) -> bool {
+pub(crate) fn is_of_another(seen: &Seen, container: &Container) -> bool {
     let id = &container.registration.id;
     if container.is_host() || id.len() != 64 {
         return false;
     }
-    let groups = read(&format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let groups = seen.directory.read("cgroup").unwrap_or_default();
     !porthole_identity::cgroup::may_belong(&String::from_utf8_lossy(&groups), id)
 }
 
 /// Arguments of a process, as many as an exec record would hold.
 pub(crate) fn arguments(pid: u32) -> Vec<String> {
-    let mut bytes = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    Directory::of(pid).map(|of| arguments_of(&of)).unwrap_or_default()
+}
+
+fn arguments_of(of: &Directory) -> Vec<String> {
+    let mut bytes = of.read("cmdline").unwrap_or_default();
     bytes.truncate(limits::ARGV);
     let whole = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
     if whole.is_empty() { vec![] } else { whole.split(|b| *b == 0).map(text).collect() }
@@ -131,35 +181,36 @@ pub(crate) fn arguments(pid: u32) -> Vec<String> {
 
 /// Namespace inode numbers, as far as the process still has namespaces.
 pub(crate) fn namespaces(pid: u32) -> Namespaces {
-    let inode = |name: &str| {
-        let target = fs::read_link(format!("/proc/{pid}/ns/{name}")).ok()?;
-        namespace_inode(&target)
-    };
+    Directory::of(pid).map(|of| namespaces_of(&of)).unwrap_or_default()
+}
+
+fn namespaces_of(of: &Directory) -> Namespaces {
+    let inode = |name: &str| namespace_inode(of.link(name)?.to_str()?);
     Namespaces {
-        mnt: inode("mnt"),
-        pid: inode("pid"),
-        net: inode("net"),
-        ipc: inode("ipc"),
-        uts: inode("uts"),
-        user: inode("user"),
-        cgroup: inode("cgroup"),
-        time: inode("time"),
+        mnt: inode("ns/mnt"),
+        pid: inode("ns/pid"),
+        net: inode("ns/net"),
+        ipc: inode("ns/ipc"),
+        uts: inode("ns/uts"),
+        user: inode("ns/user"),
+        cgroup: inode("ns/cgroup"),
+        time: inode("ns/time"),
     }
 }
 
 /// Inode number of its pid namespace.
 pub(crate) fn pid_namespace(pid: u32) -> Option<u64> {
-    namespace_inode(&fs::read_link(format!("/proc/{pid}/ns/pid")).ok()?)
+    namespace_inode(Directory::of(pid)?.link("ns/pid")?.to_str()?)
 }
 
 /// Its number in its own pid namespace.
 pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
-    ns_pids(&read(&format!("/proc/{pid}/status"))?).last().copied()
+    ns_pids(&Directory::of(pid)?.read("status")?).last().copied()
 }
 
 /// The number in `mnt:[4026531841]`.
-fn namespace_inode(link: &Path) -> Option<u64> {
-    link.to_str()?.split_once('[')?.1.strip_suffix(']')?.parse().ok()
+fn namespace_inode(link: &str) -> Option<u64> {
+    link.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
 fn ns_pids(status: &[u8]) -> Vec<u32> {
@@ -175,8 +226,8 @@ fn cap_permitted(status: &[u8]) -> Option<u64> {
 }
 
 /// Who has logged in: the same for all that descend from a process, unless a login changes it.
-fn loginuid(pid: u32) -> Option<u32> {
-    String::from_utf8_lossy(&read(&format!("/proc/{pid}/loginuid"))?).trim().parse().ok()
+fn loginuid(of: &Directory) -> Option<u32> {
+    String::from_utf8_lossy(&of.read("loginuid")?).trim().parse().ok()
 }
 
 /// A host uid as the user namespace with this `uid_map` names it.
@@ -205,15 +256,14 @@ pub(crate) fn outsider(pid: u32) -> Option<Arc<Process>> {
 }
 
 fn outsiders(pid: u32, generations: usize) -> Option<Arc<Process>> {
-    let stat = stat(pid).filter(|_| generations > 0 && pid != 0)?;
-    let argv = arguments(pid);
+    let Seen { directory, stat } = look(pid).filter(|_| generations > 0 && pid != 0)?;
+    let argv = arguments_of(&directory);
     let args = crate::redact::arguments(argv.get(1..).unwrap_or_default());
-    let exe = fs::read_link(format!("/proc/{pid}/exe")).map(|t| text(t.as_os_str().as_bytes())).unwrap_or_default();
     Some(Arc::new(Process {
         pid: Some(pid),
         ppid: Some(stat.ppid),
         exe: argv.first().map_or("", String::as_str).into(),
-        exepath: exe.strip_suffix(" (deleted)").unwrap_or(&exe).into(),
+        exepath: directory.exe().into(),
         cmdline: if args.is_empty() { stat.comm.as_str().into() } else { format!("{} {args}", stat.comm).into() },
         args: args.into(),
         name: stat.comm.into(),
@@ -232,6 +282,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     #[test]
     fn a_name_cannot_forge_the_stat_line() {
@@ -253,10 +304,23 @@ mod tests {
     fn this_process_is_described() {
         let pid = std::process::id();
         let wanted = |users| Wanted { cwd: true, arguments: true, login: true, host_users: users };
-        let f = read_all(pid, stat(pid).unwrap(), 7, &wanted(None));
+        let seen = look(pid).unwrap();
+        let f = read_all(pid, &seen, 7, &wanted(None));
         assert!(f.ns.mnt.is_some() && f.ns.time.is_some());
         assert_eq!(f.ns_pids.first(), Some(&pid));
         assert!(Path::new(&f.exe).exists() && Path::new(&f.cwd).exists() && !f.argv.is_empty());
-        assert_eq!(read_all(pid, stat(pid).unwrap(), 7, &wanted(f.ns.user)).inner_uid, 7);
+        assert_eq!(read_all(pid, &seen, 7, &wanted(f.ns.user)).inner_uid, 7);
+    }
+
+    #[test]
+    fn of_a_process_that_was_reaped_nothing_is_read() {
+        let mut child = std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let seen = look(child.id()).unwrap();
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(look(child.id()).is_none() && seen.directory.stat().is_none());
+        let wanted = Wanted { cwd: true, arguments: true, login: true, host_users: None };
+        let f = read_all(child.id(), &seen, 7, &wanted);
+        assert!(f.ns == Namespaces::default() && f.exe.is_empty() && f.ns_pids.is_empty());
     }
 }

@@ -10,12 +10,12 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use porthole_common::limits;
 use porthole_common::ring::reader::Reader;
 use porthole_common::ring::{self, Head};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// An open ring, shared by the stage that reads it and the one that releases what has been written out.
 pub(crate) struct Ring {
@@ -53,9 +53,8 @@ pub(crate) fn open(directory: &Arc<OwnedFd>, name: &str, prefix: &str) -> Result
     if !size.checked_sub(limits::RING_HEADER).is_some_and(ring::valid_data_len) {
         return Err(if size == 0 || size == FIRST_PAGE { NOT_READY } else { "ring_size" });
     }
-    // Without waiting: a process of the container may hold a lease on the file.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(proc_path(&handle));
-    let file = file.map_err(|e| if e.kind() == io::ErrorKind::WouldBlock { LEASED } else { "ring_unopenable" })?;
+    let file = reopen(&handle, OFlag::O_RDONLY);
+    let file = file.map_err(|e| if e == nix::Error::EWOULDBLOCK { LEASED } else { "ring_unopenable" })?;
     let mut header = [0u8; ring::HELLO_OFFSET + limits::HELLO];
     let complete = file.read_exact_at(&mut header, 0).is_ok() && header[..8] == ring::MAGIC;
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
@@ -120,8 +119,22 @@ fn check_kind(stat: &FileStat) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn proc_path(fd: &impl AsRawFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
+/// Opens what a descriptor of this process stands for, whatever its name has become.
+fn reopen(fd: &impl AsRawFd, flags: OFlag) -> nix::Result<File> {
+    // opened once: a path from the root on is longer for the kernel than the rest of the call
+    static OWN: OnceLock<OwnedFd> = OnceLock::new();
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let own = match OWN.get() {
+        Some(own) => own,
+        None => {
+            let own = nix::fcntl::open("/proc/self/fd", directory, Mode::empty())?;
+            OWN.get_or_init(|| own)
+        }
+    };
+    let name = fd.as_raw_fd().to_string();
+    // Without waiting: a process of the container may hold a lease on the file.
+    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    openat(own, name.as_str(), flags, Mode::empty()).map(File::from)
 }
 
 impl Ring {
@@ -185,8 +198,7 @@ impl Ring {
         let mut file = lock(&self.release);
         if file.is_none() {
             // Not there while a process of the container holds a lease; tried again with the next release.
-            let options = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).clone();
-            *file = options.open(proc_path(&self.file)).ok();
+            *file = reopen(&self.file, OFlag::O_WRONLY).ok();
         }
         // A file that the container has cut grows again by this, by one page of its own quota.
         if let Some(file) = &*file {

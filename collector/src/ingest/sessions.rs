@@ -97,8 +97,8 @@ impl Ingest {
     }
 
     fn announce(&mut self, container: u64, hello: Hello, bytes: &[u8], peer: Peer) -> Result<(), Refusal> {
-        let stat = facts::stat(peer.pid);
-        let parent = stat.as_ref().map_or(0, |s| s.ppid);
+        let seen = facts::look(peer.pid);
+        let parent = seen.as_ref().map_or(0, |s| s.stat.ppid);
         // What the process, its parent and the ring it wrote to before have said so far comes first.
         self.drain_relatives(container, &hello, Some((peer.pid, parent)));
         let known = self.registered(container).and_then(|c| c.by_name.get(&hello.ring).copied());
@@ -108,7 +108,7 @@ impl Ingest {
                 Some(_) => Err("hello_owner"),
                 None if session.ring.uid != peer.uid => Err("hello_owner"),
                 None => {
-                    let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
+                    let (sender, pidfd) = self.identify(container, hello, peer, seen.as_ref())?;
                     self.open_session(container, known, None, sender, pidfd)
                 }
             };
@@ -120,16 +120,16 @@ impl Ingest {
         if opened.hello != bytes {
             return Err("hello_differs");
         }
-        let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
+        let (sender, pidfd) = self.identify(container, hello, peer, seen.as_ref())?;
         self.open_session(container, None, Some(opened.ring), sender, pidfd)
     }
 
     /// A process without a ring of its own.
     fn ringless(&mut self, container: u64, hello: Hello, peer: Peer) -> Result<(), Refusal> {
-        let stat = facts::stat(peer.pid);
-        let parent = stat.as_ref().map_or(0, |s| s.ppid);
+        let seen = facts::look(peer.pid);
+        let parent = seen.as_ref().map_or(0, |s| s.stat.ppid);
         self.drain_relatives(container, &hello, Some((peer.pid, parent)));
-        let (sender, pidfd) = self.identify(container, hello, peer, stat)?;
+        let (sender, pidfd) = self.identify(container, hello, peer, seen.as_ref())?;
         let c = self.registered(container).ok_or("no_container")?;
         let session = c.by_name.get(OVERFLOW_RING).copied().filter(|_| !sender.hello.ring.is_empty());
         let shared = c.container.clone();
@@ -140,13 +140,13 @@ impl Ingest {
         Ok(())
     }
 
-    /// Asks the kernel who the peer is. `stat`: its first answer; `None` when the process has been reaped.
+    /// Asks the kernel who the peer is. `seen`: its first answer; `None` when the process has been reaped.
     fn identify(
         &mut self,
         container: u64,
         hello: Hello,
         peer: Peer,
-        stat: Option<facts::Stat>,
+        seen: Option<&facts::Seen>,
     ) -> Result<(Sender, Option<OwnedFd>), Refusal> {
         let wanted = facts::Wanted {
             cwd: hello.cwd.is_empty(),
@@ -154,7 +154,7 @@ impl Ingest {
             login: hello.ppid == 0,
             host_users: self.host_users,
         };
-        let facts = stat.map(|stat| facts::read_all(peer.pid, stat, peer.uid, &wanted));
+        let facts = seen.map(|seen| facts::read_all(peer.pid, seen, peer.uid, &wanted));
         // A process that is being reaped has 0 there.
         let known = |f: &&facts::Facts| !f.ns_pids.is_empty() && !f.ns_pids.contains(&0);
         if facts.as_ref().filter(known).is_some_and(|f| !f.ns_pids.contains(&hello.pid)) {
@@ -169,8 +169,8 @@ impl Ingest {
         };
         let complete = facts.as_ref().is_some_and(|f| f.ns.mnt.is_some());
         let identity = if same && complete { Identity::Verified } else { Identity::Inherited };
-        if identity == Identity::Verified
-            && facts::is_of_another(peer.pid, &self.registered(container).ok_or("no_container")?.container)
+        if let Some(seen) = seen.filter(|_| identity == Identity::Verified)
+            && facts::is_of_another(seen, &self.registered(container).ok_or("no_container")?.container)
         {
             self.refuse(container, "cgroup");
         }
