@@ -4,9 +4,11 @@
 use porthole_tests::collector::Collector;
 use porthole_tests::cri::{Cri, IMAGE};
 use porthole_tests::events::Events;
-use porthole_tests::{rootfs, skip, suite, tests};
+use porthole_tests::{rootfs, skip, suite, tests, wait};
 use serde_json::json;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 struct Fixture {
     // its containers end before the collector
@@ -22,7 +24,7 @@ fn fixture() -> Fixture {
 }
 
 fn main() -> ExitCode {
-    suite::run(fixture, tests![a_container_of_a_pod, commands_from_outside])
+    suite::run(fixture, tests![a_container_of_a_pod, commands_from_outside, a_pod_without_porthole])
 }
 
 fn a_container_of_a_pod(f: &Fixture) {
@@ -80,6 +82,24 @@ fn commands_from_outside(f: &Fixture) {
         execs.0.iter().map(|e| (e.text("evt.arg.exe"), e.text("evt.arg.args"), e.number("evt.arg.uid"))).collect();
     assert_eq!(said, [("/bin/cat", "/etc/secret", Some(1000)), ("/bin/sh", "-c exit 7", Some(1000))]);
     assert_eq!(events.opens("/etc/secret").only("the file").text("proc.exepath"), "/bin/cat");
+}
+
+/// By its control groups and containerd's files, as nobody has registered it.
+fn a_pod_without_porthole(f: &Fixture) {
+    let root = f.collector.scratch().join("root");
+    let cri = match Cri::start_with(&f.collector.state_dir(), &root, Path::new("/usr/sbin/runc")) {
+        Ok(cri) => cri,
+        Err(why) => skip!("no CRI: {why}"),
+    };
+    let pod = cri.pod("plain", json!({}));
+    let container = pod.run("app", &["/bin/sleep", "60"], json!({}));
+    for (id, name, reason) in [(&container.id, "app", "other runtime: runc"), (&pod.id, "plain", "pod sandbox")] {
+        let found = wait::until("it is found", Duration::from_secs(30), || f.collector.container(id));
+        let fields = ["registered", "name", "image", "engine", "pod_name", "pod_namespace", "injection_reason"];
+        let said: Vec<_> = fields.iter().map(|field| found[*field].clone()).collect();
+        let wanted = json!([false, name, IMAGE, "containerd", "plain", "ns-of-plain", reason]);
+        assert_eq!(json!(said), wanted, "{found}");
+    }
 }
 
 fn assert_all(events: &Events, wanted: &[(&str, &str)]) {
