@@ -18,9 +18,17 @@ pub(super) struct Memory {
     file: Option<PathBuf>,
     tries: u32,
     killed: u64,
+    /// What was counted before the first look has been told by an earlier run of the collector.
+    told: bool,
 }
 
 impl Memory {
+    /// `told`: an earlier run of the collector has watched the container. What was killed since that run and before the
+    /// first look of this one is not told: nobody could say which part of the sum it is.
+    pub fn new(told: bool) -> Memory {
+        Memory { told, ..Memory::default() }
+    }
+
     /// How many have been killed in all, if they are more than at the last look. `first`: the container's first process.
     fn more(&mut self, id: &str, first: impl Fn() -> Option<u32>) -> Option<(u64, u64)> {
         if self.file.is_none() && self.tries < TRIES {
@@ -31,7 +39,8 @@ impl Memory {
         let text = facts::read(self.file.as_ref()?.to_str()?)?;
         let all = killed(&String::from_utf8_lossy(&text))?;
         let before = std::mem::replace(&mut self.killed, all);
-        (all > before).then(|| (all - before, all))
+        let told = std::mem::take(&mut self.told);
+        (all > before && !told).then(|| (all - before, all))
     }
 }
 
@@ -99,6 +108,10 @@ mod tests {
         assert_eq!(memory.more("x1", || None), None, "told once");
         std::fs::write(root.join("a/docker-x1.scope/memory.events"), "oom 3\noom_kill 5\n").unwrap();
         assert_eq!(memory.more("x1", || None), Some((3, 5)));
+        let mut of_later_run = Memory { file: memory.file.clone(), ..Memory::new(true) };
+        assert_eq!(of_later_run.more("x1", || None), None, "not told again");
+        std::fs::write(root.join("a/docker-x1.scope/memory.events"), "oom_kill 6\n").unwrap();
+        assert_eq!(of_later_run.more("x1", || None), Some((1, 6)));
         std::fs::remove_dir_all(root).unwrap();
         assert_eq!(memory.more("x1", || None), None);
     }

@@ -6,6 +6,7 @@ use super::message::{Message, SessionId};
 use super::processes::{Ended, Process};
 use super::users::Users;
 use super::{Ingest, MAX_HELLOS_PER_SECOND, Token, tamper};
+use crate::cleanup;
 use crate::container::Container;
 use crate::loss::lock;
 use crate::positions::Position;
@@ -153,6 +154,7 @@ impl Ingest {
         self.send(Message::Registered(container.clone()));
         if let Some(watched) = self.containers.get_mut(&id) {
             watched.alive_seen = life::is_alive(&container.registration);
+            let memory = Memory::new(cleanup::is_started(&container.dir));
             watched.shared = Some(Registered {
                 container,
                 rings,
@@ -171,7 +173,7 @@ impl Ingest {
                 overfull: false,
                 behind: VecDeque::new(),
                 ended: VecDeque::new(),
-                memory: Memory::default(),
+                memory,
             });
         }
         self.scan_execs(id);
