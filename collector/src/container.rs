@@ -192,7 +192,15 @@ fn of_registration(r: &Registration, key: &str) -> ContainerInfo {
     };
     let texts: Vec<&str> = mounts.iter().map(|m| m.text.as_str()).collect();
     ContainerInfo {
-        id: if host { "host" } else { short(id) }.into(),
+        // names of LXC are whole
+        id: if host {
+            "host"
+        } else if r.engine == Engine::Lxc {
+            id
+        } else {
+            short(id)
+        }
+        .into(),
         full_id: if host { "host" } else { id }.into(),
         name: name.into(),
         image: r.image.as_str().into(),
@@ -260,6 +268,7 @@ fn engine_name(engine: Engine) -> &'static str {
         Engine::Containerd | Engine::Cri => "containerd",
         Engine::CriO => "cri-o",
         Engine::Podman => "podman",
+        Engine::Lxc => "lxc",
         Engine::Host => "host",
         Engine::Runc => "runc",
     }

@@ -44,7 +44,7 @@ pub fn complete(container: &mut Container) {
         Engine::Podman => podman::complete(container),
         Engine::Containerd | Engine::Cri => containerd::complete(container),
         Engine::CriO => crio::complete(container),
-        Engine::BuildKit | Engine::Host | Engine::Runc => None,
+        Engine::BuildKit | Engine::Lxc | Engine::Host | Engine::Runc => None,
     };
     by_hand(container);
     bounds::container(container);

@@ -89,6 +89,8 @@ pub enum Engine {
     Cri,
     CriO,
     Podman,
+    /// No runtime: hooks of its configuration.
+    Lxc,
     /// `porthole run`: no container.
     Host,
     /// The runtime by itself, or an engine that leaves no trace in the spec.

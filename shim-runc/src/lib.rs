@@ -16,6 +16,7 @@ pub mod exec;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod log;
+pub mod lxc;
 pub mod overlay;
 pub mod plan;
 pub mod runtime;

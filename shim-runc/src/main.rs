@@ -10,7 +10,7 @@ use porthole_registration::layout::ContainerDir;
 use porthole_shim_runc::args::{self, Call, Global, Parsed};
 use porthole_shim_runc::runtime::{self, CALLED_ENV, MARK, Runtime};
 use porthole_shim_runc::settings::Settings;
-use porthole_shim_runc::{create, delete, exec, log};
+use porthole_shim_runc::{create, delete, exec, log, lxc};
 use std::ffi::{OsString, c_char, c_int};
 use std::path::PathBuf;
 
@@ -37,6 +37,14 @@ static NOTE: Note =
 #[unsafe(no_mangle)]
 extern "C" fn main(_argc: c_int, _argv: *const *const c_char) -> c_int {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(hook) = lxc::Hook::of(words.get(1..).unwrap_or_default(), |name| std::env::var_os(name)) {
+        let settings = Settings::load(|name| std::env::var_os(name).map(PathBuf::from));
+        if let Err(reason) = lxc::run(&hook, &settings) {
+            eprintln!("porthole-runc: container {} is not instrumented: {reason}", hook.name);
+        }
+        // a hook that fails would keep the container from starting
+        return 0;
+    }
     let Parsed { global, call, unclear } = args::parse(words.get(1..).unwrap_or_default());
     let settings = Settings::load(|name| std::env::var_os(name).map(PathBuf::from));
     let called = std::env::var_os(CALLED_ENV).is_some();

@@ -32,6 +32,13 @@ impl Place {
         porthole(&[&self.args(verb, engine).each_ref().map(String::as_str), more].concat())
     }
 
+    /// The same for containers that are registered in this state directory.
+    pub fn run_in(&self, state: &str, verb: &str, engine: &str, more: &[&str]) -> Outcome {
+        let args = self.args(verb, engine);
+        let mut command = Command::new(binaries::porthole());
+        program::run(command.args(args).args(more).env("PORTHOLE_STATE_DIR", state))
+    }
+
     /// Mode, owner and time of change; `None`: there is none.
     pub fn stamp(&self) -> Option<(u32, u32, u32, SystemTime)> {
         let meta = std::fs::metadata(&self.config).ok()?;

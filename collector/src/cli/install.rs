@@ -28,6 +28,7 @@ Examples:
   porthole install docker --dry-run
   porthole install docker --default
   porthole install containerd
+  porthole install lxc --container web
   porthole uninstall docker
 
 The runtime is named \"porthole\" in every engine; without --default a container has to ask for it (docker run --runtime
@@ -81,6 +82,9 @@ struct Places {
     /// The engine's configuration, if it is not in the usual place
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The container, of LXC
+    #[arg(long, value_name = "NAME")]
+    container: Option<String>,
     /// porthole-runc; an absolute path that upgrades of the engine leave alone [default: beside this program]
     #[arg(long, value_name = "FILE")]
     wrapper: Option<PathBuf>,
@@ -93,7 +97,7 @@ impl Places {
     fn request(self, engine: Engine, default: bool) -> Request {
         let beside = || Some(std::env::current_exe().ok()?.parent()?.join("porthole-runc"));
         let wrapper = self.wrapper.or_else(beside).unwrap_or_default();
-        Request { engine, config: self.config, wrapper, default, kept: self.keep_in }
+        Request { engine, config: self.config, container: self.container, wrapper, default, kept: self.keep_in }
     }
 }
 

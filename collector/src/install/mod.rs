@@ -10,6 +10,7 @@ mod diff;
 mod docker;
 mod dropin;
 mod imports;
+mod lxc;
 mod named;
 mod places;
 mod record;
@@ -21,6 +22,7 @@ use crate::error::Error;
 pub use diff::diff;
 pub use named::{Named, named};
 use porthole_registration::file;
+use porthole_registration::layout::{self, ContainerDir};
 use record::Record;
 pub use reload::{after, check, forget};
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub enum Engine {
     Crio,
     /// podman, and what else reads containers.conf
     Podman,
+    /// One container of LXC (--container)
+    Lxc,
 }
 
 impl Engine {
@@ -52,6 +56,7 @@ impl Engine {
             Engine::Containerd => "containerd",
             Engine::Crio => "crio",
             Engine::Podman => "podman",
+            Engine::Lxc => "lxc",
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct Request {
     pub engine: Engine,
     /// Its configuration, if not in the usual place.
     pub config: Option<PathBuf>,
+    /// The container, of engines that have a configuration for each.
+    pub container: Option<String>,
     /// porthole-runc.
     pub wrapper: PathBuf,
     /// Whether every container is to run with it.
@@ -225,6 +232,14 @@ fn edited(request: &Request, config: &Path, path: &Path, text: Option<&str>) -> 
         }
         Engine::Crio => Ok((dropin::crio(wrapper, request.default), vec![])),
         Engine::Podman => Ok((dropin::podman(wrapper, request.default), vec![])),
+        Engine::Lxc if request.default => {
+            Err(Error::new("containers of LXC are told one by one: there is no --default for them"))
+        }
+        Engine::Lxc => {
+            let dir = ContainerDir::new(&layout::state_dir(), places::lxc_name(request)?)
+                .ok_or_else(|| Error::new("porthole takes no such name of a container"))?;
+            Ok((lxc::with(text, wrapper, &dir), vec![]))
+        }
     }
 }
 
@@ -236,6 +251,7 @@ fn without(engine: Engine, path: &Path, text: Option<&str>, record: Option<&Reco
         Engine::Containerd if template::is_one(path) => Ok(Some(template::without(text))),
         Engine::Containerd => containerd::without(text, record.and_then(|r| r.original.as_deref())).map(Some),
         Engine::Crio | Engine::Podman => Ok(None),
+        Engine::Lxc => Ok(Some(lxc::without(text))),
     }
 }
 

@@ -67,6 +67,7 @@ fn configured(engine: Engine, root: &Path) -> Result<Vec<Configured>, Error> {
             Ok(imports::files(&main)?.into_iter().map(one).collect())
         }
         Engine::Crio => tables(root, &["etc/crio/crio.conf"], "etc/crio/crio.conf.d", &["crio", "runtime"]),
+        Engine::Lxc => Ok(vec![]),
         Engine::Podman => {
             let files = ["usr/share/containers/containers.conf", "etc/containers/containers.conf"];
             tables(root, &files, "etc/containers/containers.conf.d", &["engine"])
@@ -119,7 +120,8 @@ mod tests {
             for default in [false, true] {
                 let config = places::usual(engine, &root).unwrap();
                 let (wrapper, kept) = ("/usr/bin/porthole-runc".into(), root.join("kept"));
-                let request = Request { engine, config: Some(config.clone()), wrapper, default, kept };
+                let container = None;
+                let request = Request { engine, config: Some(config.clone()), container, wrapper, default, kept };
                 apply(&request, &install(&request).unwrap(), true).unwrap();
                 for there in [true, false] {
                     let program = root.join("usr/bin/porthole-runc");

@@ -42,6 +42,7 @@ pub fn after(request: &Request, change: &Change, wanted: bool) -> String {
     };
     let untouched = "running containers are not touched";
     match request.engine {
+        Engine::Lxc => "then: stop and start the container".into(),
         Engine::Podman => "podman reads it at each start: nothing is left to do".into(),
         Engine::Containerd => {
             let path = change.path.display().to_string();
@@ -134,7 +135,7 @@ fn of(engine: Engine, path: &Path) -> Vec<Daemon> {
             });
             all
         }
-        Engine::Podman => vec![],
+        Engine::Podman | Engine::Lxc => vec![],
     }
 }
 

@@ -15,6 +15,7 @@ impl Place {
         Request {
             engine,
             config: Some(self.config()),
+            container: Some("c".into()),
             wrapper: "/usr/bin/porthole-runc".into(),
             default,
             kept: self.0.join("kept"),
@@ -105,6 +106,38 @@ fn a_configuration_comes_back_byte_for_byte() {
         );
         place.uninstall(&place.request(engine, false));
         assert_eq!(place.get().as_deref(), text, "{engine:?}");
+    }
+}
+
+#[test]
+fn a_container_of_lxc() {
+    for text in ["# own\nlxc.uts.name = c", "", "lxc.rootfs.path = dir:/r\n"] {
+        let place = Place::new("lxc");
+        place.put(Some(text));
+        let mut request = place.request(Engine::Lxc, false);
+        place.install(&request);
+        let after = place.get().unwrap();
+        assert!(
+            after.starts_with(text) && after.contains("lxc.hook.pre-start = /usr/bin/porthole-runc lxc-hook\n"),
+            "{after}"
+        );
+        assert!(place.install(&request).is_nothing());
+        // with what somebody has added since
+        place.put(Some(&format!("{after}lxc.start.auto = 1\n")));
+        assert!(place.install(&request).after.unwrap().contains("lxc.start.auto = 1\n"));
+        place.uninstall(&request);
+        let left = place.get().unwrap();
+        assert!(
+            left.ends_with("lxc.start.auto = 1\n") && left.starts_with(text) && !left.contains("porthole"),
+            "{left}"
+        );
+        request.default = true;
+        assert!(super::install(&request).is_err());
+        (request.default, request.container) = (false, None);
+        assert!(super::install(&request).unwrap_err().to_string().contains("--container NAME"));
+        request.container = Some("c".into());
+        place.put(None);
+        assert!(super::install(&request).unwrap_err().to_string().contains("no container"));
     }
 }
 
