@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             docker_in_every_state,
             docker_is_left_alone,
             kubernetes_interface,
+            imports_of_containerd,
             podman_in_every_state,
             crio_is_told,
             killed_at_every_step,
@@ -204,6 +205,36 @@ fn kubernetes_interface(f: &Fixture) {
     restart(&mut cri);
     assert!(!run(&cri, "", "after"));
     assert!(cri.try_call("RunPodSandbox", &json!({"config": {}, "runtime_handler": "porthole"})).is_err());
+}
+
+/// The file that is changed is the one that containerd goes by, and what stands in the others is left to it.
+fn imports_of_containerd(f: &Fixture) {
+    let dir = f.collector.scratch().dir("imports");
+    let main = format!(
+        "version = 2\nimports = [\"{}/more/*.toml\"]\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"main:1\"\n",
+        dir.display()
+    );
+    let more = "version = 2\n# a drop-in\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n\
+                runtime_type = \"io.containerd.runc.v2\"\noptions = { NoNewKeyring = true }\n";
+    let (place, drop_in) = (Place::new(dir.join("config.toml"), dir.join("kept")), dir.join("more/50-own.toml"));
+    let dump = || {
+        let mut dump = Command::new("containerd");
+        program::run(dump.arg("-c").arg(&place.config).args(["config", "dump"])).ok("containerd config dump").text()
+    };
+    fs::create_dir(dir.join("more")).expect("an own directory");
+    fs::write(&place.config, &main).expect("an own file");
+    for (text, changed) in [("[grpc]\nuid = 7\n", &place.config), (more, &drop_in)] {
+        fs::write(&drop_in, text).expect("an own file");
+        let before = dump();
+        place.run("install", "containerd", &["--default"]).ok("porthole install");
+        assert!(text_of(changed).is_some_and(|text| text.contains("porthole")), "{changed:?}");
+        let told = dump();
+        assert!(told.contains("default_runtime_name = \"porthole\"") && told.contains("porthole-runc"), "{told}");
+        assert_eq!(told.matches("NoNewKeyring = true").count(), 2 * before.matches("NoNewKeyring = true").count());
+        place.run("uninstall", "containerd", &[]).ok("porthole uninstall");
+        assert_eq!((text_of(&place.config).as_deref(), text_of(&drop_in).as_deref()), (Some(&*main), Some(text)));
+        assert_eq!(dump(), before);
+    }
 }
 
 fn restart(cri: &mut Cri) {
