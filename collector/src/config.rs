@@ -1,8 +1,8 @@
 //! The configuration file: YAML as written, then a validated plan. Only the plan is executed.
 //!
-//! Every key does something today, and unknown keys are errors with their line: a misspelled key must not look as if
-//! it worked. `docs/config.example.yaml` shows all of them. The command line wins over the environment
-//! (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
+//! Unknown keys are errors with their line: a misspelled key must not look as if it worked. Those of falco.yaml that do
+//! nothing here are read over with a notice. `docs/config.example.yaml` shows all others. The command line wins over the
+//! environment (`PORTHOLE_STATE_DIR`), the environment over the file, the file over the defaults.
 
 pub mod engines;
 
@@ -10,7 +10,8 @@ use crate::api::server::{self, Web};
 use crate::container;
 use crate::detect;
 use crate::detect::config::{
-    RawAppend, RawFile as RawFileOutput, RawHttp, RawProgram, RawQueue, RawSelect, RawSwitch, Several,
+    RawAppend, RawDrops, RawFile as RawFileOutput, RawHttp, RawProgram, RawQueue, RawSelect, RawStories, RawSwitch,
+    Several,
 };
 use crate::error::Error;
 use crate::format::Format;
@@ -19,6 +20,7 @@ use crate::redact::Redactor;
 use engines::{Engines, RawEngines};
 use porthole_registration::layout;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ pub struct Plan {
     pub label_max_len: usize,
     /// Which engines are looked at.
     pub engines: Engines,
+    /// What is to be said of it.
+    pub notices: Vec<String>,
 }
 
 /// What the command line says; `None` = nothing.
@@ -96,6 +100,67 @@ struct Raw {
     http_output: RawHttp,
     program_output: RawProgram,
     outputs_queue: RawQueue,
+    alert_stories: RawStories,
+    syscall_event_drops: RawDrops,
+    watch_config_files: Option<bool>,
+    // Falco's, about what porthole has none of
+    base_syscalls: Ignored,
+    buffered_outputs: Ignored,
+    capture: Ignored,
+    config_files: Ignored,
+    container_engines: Ignored,
+    engine: Ignored,
+    falco_libs: Ignored,
+    grpc: Ignored,
+    grpc_output: Ignored,
+    libs_logger: Ignored,
+    load_plugins: Ignored,
+    log_level: Ignored,
+    log_stderr: Ignored,
+    log_syslog: Ignored,
+    metrics: Ignored,
+    output_timeout: Ignored,
+    plugins: Ignored,
+    plugins_hostinfo: Ignored,
+    rule_files: Ignored,
+    syscall_event_timeouts: Ignored,
+}
+
+/// A key that is read over, with a notice.
+type Ignored = Option<IgnoredAny>;
+
+impl Raw {
+    /// What is to be said of keys that do nothing here.
+    fn notices(&self) -> Vec<String> {
+        let all = [
+            ("base_syscalls", &self.base_syscalls),
+            ("buffered_outputs", &self.buffered_outputs),
+            ("capture", &self.capture),
+            ("config_files", &self.config_files),
+            ("container_engines", &self.container_engines),
+            ("engine", &self.engine),
+            ("falco_libs", &self.falco_libs),
+            ("grpc", &self.grpc),
+            ("grpc_output", &self.grpc_output),
+            ("libs_logger", &self.libs_logger),
+            ("load_plugins", &self.load_plugins),
+            ("log_level", &self.log_level),
+            ("log_stderr", &self.log_stderr),
+            ("log_syslog", &self.log_syslog),
+            ("metrics", &self.metrics),
+            ("output_timeout", &self.output_timeout),
+            ("plugins", &self.plugins),
+            ("plugins_hostinfo", &self.plugins_hostinfo),
+            ("rule_files", &self.rule_files),
+            ("syscall_event_timeouts", &self.syscall_event_timeouts),
+            ("webserver.threadiness", &self.webserver.threadiness),
+            ("webserver.prometheus_metrics_enabled", &self.webserver.prometheus_metrics_enabled),
+            ("webserver.ssl_enabled", &self.webserver.ssl_enabled),
+            ("webserver.ssl_certificate", &self.webserver.ssl_certificate),
+        ];
+        let there = all.iter().filter(|(_, value)| value.is_some());
+        there.map(|(name, _)| format!("configuration: {name} is Falco's and does nothing here")).collect()
+    }
 }
 
 /// What remains, without the keys about rules and alerts, and those.
@@ -119,6 +184,9 @@ fn split(raw: Raw) -> (Raw, detect::config::Raw) {
         http_output: raw.http_output,
         program_output: raw.program_output,
         outputs_queue: raw.outputs_queue,
+        alert_stories: raw.alert_stories,
+        syscall_event_drops: raw.syscall_event_drops,
+        watch_config_files: raw.watch_config_files,
     };
     let rest = Raw {
         state_dir: raw.state_dir,
@@ -148,6 +216,10 @@ struct RawWeb {
     listen_address: Option<IpAddr>,
     listen_port: Option<u16>,
     k8s_healthz_endpoint: Option<String>,
+    threadiness: Ignored,
+    prometheus_metrics_enabled: Ignored,
+    ssl_enabled: Ignored,
+    ssl_certificate: Ignored,
 }
 
 impl RawWeb {
@@ -209,10 +281,12 @@ impl Plan {
     }
 
     fn new(raw: Raw, overrides: Overrides) -> Result<Plan, Error> {
+        let notices = raw.notices();
         let (raw, alerts) = split(raw);
-        let alerts = alerts.plan(overrides.rules, overrides.alerts)?;
         let env = || std::env::var_os(layout::STATE_DIR_ENV).filter(|v| !v.is_empty()).map(PathBuf::from);
         let state_dir = overrides.state_dir.or_else(env).or(raw.state_dir).unwrap_or_else(layout::default_state_dir);
+        let state_dir = absolute("state_dir", state_dir)?;
+        let alerts = alerts.plan(overrides.rules, overrides.alerts, state_dir.clone())?;
         let keep_events = raw.keep_events.unwrap_or(hub::KEEP_EVENTS);
         if keep_events > MAX_KEEP_EVENTS {
             return Err(Error::new(format!("keep_events: {keep_events} is too many; at most {MAX_KEEP_EVENTS}")));
@@ -221,7 +295,8 @@ impl Plan {
         let shown = raw.outputs.stdout.enabled.unwrap_or(alerts.is_none()) || overrides.format.is_some();
         let format = overrides.format.or(raw.outputs.stdout.format).unwrap_or_default();
         Ok(Plan {
-            state_dir: absolute("state_dir", state_dir)?,
+            notices,
+            state_dir,
             keep_events,
             file: overrides.file.or(raw.outputs.file.path).map(|p| absolute("outputs.file.path", p)).transpose()?,
             stdout: (shown && !overrides.quiet).then_some(format),
@@ -248,97 +323,4 @@ fn explain(error: serde_saphyr::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Plan, String> {
-        Plan::parse(text, Overrides::default()).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn nothing_means_the_defaults() {
-        for text in ["", "# only a comment\n", "---\n", "outputs: {}\n"] {
-            let plan = parse(text).unwrap();
-            assert_eq!((plan.keep_events, plan.file, plan.stdout), (10_000, None, Some(Format::Compact)), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn every_key_arrives() {
-        let plan = parse(
-            "state_dir: /tmp/s\nkeep_events: 5\noutputs:\n  stdout: {enabled: true, format: json}\n  file:\n    path: /tmp/e\n",
-        )
-        .unwrap();
-        assert_eq!((plan.keep_events, plan.stdout), (5, Some(Format::Json)));
-        assert_eq!(parse("label_max_len: 7").unwrap().label_max_len, 7);
-        assert_eq!(plan.file.as_deref(), Some(Path::new("/tmp/e")));
-        assert_eq!(parse("outputs: {stdout: {enabled: false}}").unwrap().stdout, None);
-    }
-
-    #[test]
-    fn the_command_line_wins() {
-        let text = "state_dir: /a\noutputs: {stdout: {enabled: false, format: compact}, file: {path: /f}}";
-        let with = |overrides| Plan::parse(text, overrides).unwrap();
-        let dir = with(Overrides { state_dir: Some("/b".into()), ..Overrides::default() });
-        assert_eq!(dir.state_dir, Path::new("/b"));
-        let json = with(Overrides { format: Some(Format::Json), file: Some("/g".into()), ..Overrides::default() });
-        assert_eq!((json.stdout, json.file.as_deref()), (Some(Format::Json), Some(Path::new("/g"))));
-        let quiet = with(Overrides { format: Some(Format::Json), quiet: true, ..Overrides::default() });
-        assert_eq!(quiet.stdout, None);
-    }
-
-    #[test]
-    fn unknown_keys_and_wrong_values_are_errors_with_their_line() {
-        for (text, line, word) in [
-            ("state_dir: /x\nkeep_event: 3\n", 2, "keep_event"),
-            ("outputs:\n  file:\n    pth: /x\n", 3, "pth"),
-            ("\n\nkeep_events: many\n", 3, "keep_events"),
-            ("outputs:\n  stdout:\n    format: xml\n", 3, "xml"),
-            ("keep_events: -1\n", 1, ""),
-            ("keep_events: 1\nkeep_events: 2\n", 2, "keep_events"),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert!(error.contains(&format!("line {line}")) && error.contains(word), "{text:?}: {error}");
-        }
-        assert!(parse("keep_events: 1000001").unwrap_err().contains("at most 1000000"));
-        assert!(parse("- a\n").is_err() && parse("{").is_err() && parse("\0").is_err());
-    }
-
-    #[test]
-    fn engines_have_the_plugins_keys() {
-        use porthole_identity::cgroup::Kind;
-        let engines = |text: &str| parse(text).map(|plan| plan.engines);
-        assert_eq!(engines("engines: {docker: {enabled: true}}").unwrap(), Engines::default());
-        let some = engines("engines: {docker: {enabled: false}, libvirt_lxc: {enabled: false}}").unwrap();
-        assert_eq!(some.without, [Kind::Docker, Kind::LibvirtLxc]);
-        let fixed = engines("engines: {static: {enabled: true, container_id: i, container_image: 'a:1'}}").unwrap();
-        let wanted = engines::Static { id: "i".into(), name: String::new(), image: "a:1".into() };
-        assert_eq!(fixed.fixed, Some(wanted));
-        assert_eq!(engines("engines: {static: {container_id: i}}").unwrap().fixed, None);
-        assert!(engines("engines: {static: {enabled: true}}").unwrap_err().contains("container_id"));
-        assert!(engines("engines: {dokcer: {enabled: true}}").unwrap_err().contains("dokcer"));
-    }
-
-    #[test]
-    fn the_port_of_monitors_has_falcos_keys() {
-        let web = |text: &str| Plan::parse(text, Overrides::default()).map(|plan| plan.web);
-        assert_eq!(web("webserver: {listen_port: 1}").unwrap(), None);
-        let on = web("webserver: {enabled: true}").unwrap().unwrap();
-        assert_eq!((on.address.to_string(), &*on.healthz), ("127.0.0.1:8765".into(), "/healthz"));
-        let v6 = web("webserver: {enabled: true, listen_address: '::', listen_port: 9}").unwrap().unwrap();
-        assert_eq!(v6.address.to_string(), "[::]:9");
-        for wrong in ["k8s_healthz_endpoint: alive", "k8s_healthz_endpoint: /metrics", "k8s_healthz_endpoint: '/{x}'"] {
-            let error = web(&format!("webserver: {{enabled: true, {wrong}}}")).unwrap_err().to_string();
-            assert!(error.contains("k8s_healthz_endpoint"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_documented_example_is_valid_and_shows_the_defaults() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.example.yaml");
-        let example = Plan::load(Some(&path), Overrides::default()).unwrap();
-        assert_eq!(example.file.as_deref(), Some(Path::new("/var/log/porthole/events.jsonl")));
-        let defaults = Plan::load(None, Overrides::default()).unwrap();
-        assert_eq!(Plan { file: None, ..example }, defaults);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use crate::census::Census;
 use crate::container::Container;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{ContainerInfo, Event};
 use crate::ingest::kept::Kept;
 use crate::loss::{Counters, lock};
 use crate::outputs::{self, Writer};
@@ -249,7 +249,13 @@ impl Pipeline {
 
     /// The containers, running ones first.
     pub fn containers(&self) -> Vec<ContainerView> {
-        let mut views: Vec<ContainerView> = lock(&self.registry).iter().map(|c| c.view()).collect();
+        self.containers_where(|_| true)
+    }
+
+    /// Those of them that are wanted.
+    pub fn containers_where(&self, wanted: impl Fn(&Arc<ContainerInfo>) -> bool) -> Vec<ContainerView> {
+        let chosen: Vec<Arc<Container>> = lock(&self.registry).iter().filter(|c| wanted(&c.info)).cloned().collect();
+        let mut views: Vec<ContainerView> = chosen.iter().map(|c| c.view()).collect();
         views.sort_by_key(|v| (v.state == "deleted", v.created_ns));
         views
     }

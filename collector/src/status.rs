@@ -39,6 +39,21 @@ pub struct Status {
     pub refused: BTreeMap<String, u64>,
     /// Outputs, in the order of the configuration.
     pub outputs: Vec<OutputStatus>,
+    /// Rules that were true in this run, by their names.
+    pub rules: Vec<RuleMatches>,
+}
+
+/// How often a rule was true.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct RuleMatches {
+    pub rule: String,
+    /// Its priority as a number: 0 = the worst.
+    pub severity: u8,
+    pub source: String,
+    pub tags: Vec<String>,
+    pub matches: u64,
 }
 
 impl Status {
@@ -140,4 +155,21 @@ pub struct TreeView {
     #[serde(flatten)]
     pub container: ContainerView,
     pub tree: Vec<ProcessView>,
+}
+
+impl ContainerView {
+    /// What is known here, by Falco's names: for conditions about containers that came without porthole.
+    pub fn named(&self) -> serde_json::Map<String, serde_json::Value> {
+        let texts = [
+            ("container.id", &self.id),
+            ("container.full_id", &self.full_id),
+            ("container.name", &self.name),
+            ("container.image", &self.image),
+            ("container.type", &self.engine),
+            ("k8s.pod.name", &self.pod_name),
+            ("k8s.ns.name", &self.pod_namespace),
+        ];
+        let there = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        there.map(|(name, text)| (name.to_owned(), text.as_str().into())).collect()
+    }
 }

@@ -330,3 +330,45 @@ fn a_program_for_each_alert() {
     words.iter().for_each(|word| until_got(scratch, word));
     wait::until_true("three programs have ended", || pids(&scratch.join("pids")).len() == 3);
 }
+
+#[test]
+fn what_changes_is_read_again_and_what_is_broken_changes_nothing() {
+    let file = |scratch: &Scratch, name: &str| {
+        let output = json!({ "enabled": true, "keep_alive": true, "filename": scratch.join(name) });
+        json!({ "file_output": output, "engine": { "kind": "modern_ebpf" }, "log_level": "info" })
+    };
+    let place = Place::new(|scratch| file(scratch, "got"));
+    let scratch = place.collector.scratch();
+    let until_said = |what: &str| wait::until_true(what, || place.collector.log().contains(what));
+    for ignored in ["engine is Falco's", "log_level is Falco's"] {
+        assert_eq!(place.collector.log().matches(ignored).count(), 1, "{}", place.collector.log());
+    }
+    scratch.file("rules.yaml", RULES.replace("proc.args", "proc.arg"));
+    until_said("the rules are judged as before");
+    place.mark("old");
+    until_got(scratch, "old");
+    scratch.file("rules.yaml", RULES.replace("tags: [a]", "tags: [new]"));
+    until_said("the rules have changed: 1");
+    place.mark("new");
+    until_got(scratch, "new");
+    let text = std::fs::read_to_string(scratch.join("got")).expect("alerts");
+    assert!(text.lines().last().is_some_and(|l| l.contains("\"tags\":[\"new\"]")), "{text}");
+
+    let worker = place.collector.worker();
+    scratch.file("config.yaml", "rules_files: {");
+    until_said("the collector goes on as before");
+    assert_eq!(place.collector.worker(), worker);
+    let config = |name: &str| {
+        let mut config = file(scratch, name);
+        config["rules_files"] = json!([scratch.join("rules.yaml")]);
+        config["json_output"] = true.into();
+        config["stdout_output"] = json!({ "enabled": false });
+        config.to_string()
+    };
+    scratch.file("config.yaml", config("other"));
+    wait::until_true("another worker", || place.collector.worker().is_some_and(|w| Some(w) != worker));
+    place.mark("other");
+    wait::until_true("the alert is where the new configuration says", || {
+        std::fs::read_to_string(scratch.join("other")).is_ok_and(|text| text.contains("mark-other"))
+    });
+}

@@ -87,7 +87,7 @@ fn shown(meta: &Metadata) -> String {
 fn described(path: &[&str], walk: &'static str) -> Option<&'static str> {
     Some(match path {
         [] => "d0711",
-        ["collector.lock" | "worker.lock"] => "-0600",
+        ["collector.lock" | "worker.lock" | "alerts" | "alerts.1"] => "-0600",
         ["api.sock"] => "s0660",
         ["sites"] => "d0700",
         ["sites", _] => "-0600",

@@ -70,6 +70,7 @@ pub fn text(reply: &StatusReply, containers: &[ContainerView]) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut out = Text(String::new());
     falco(&mut out, reply, now);
+    matches(&mut out, &reply.status);
     own(&mut out, &reply.status);
     let help = "Containers that run and did not come through porthole-runc.";
     out.one("porthole_containers_without", Kind::Gauge, help, reply.containers_without);
@@ -121,6 +122,34 @@ fn falco(out: &mut Text, reply: &StatusReply, now: Duration) {
     let dropped: u64 = s.outputs.iter().map(|o| o.lost).sum();
     let help = "Events that an output could not take.";
     out.one("falcosecurity_falco_outputs_queue_num_drops_total", Counter, help, dropped);
+}
+
+/// How often rules were true: one name for the sum of a rule in Falco, with each tag a label of its own.
+fn matches(out: &mut Text, s: &Status) {
+    if s.rules.is_empty() {
+        return;
+    }
+    let name = "falcosecurity_falco_rules_matches_total";
+    out.family(name, Kind::Counter, "Alerts of each rule.");
+    for rule in &s.rules {
+        let priority = rule.severity.to_string();
+        let mut labels = vec![
+            ("priority".to_owned(), priority.as_str()),
+            ("rule_name".to_owned(), rule.rule.as_str()),
+            ("source".to_owned(), rule.source.as_str()),
+        ];
+        let odd = |c: char| !c.is_ascii_alphanumeric();
+        let mut tags: Vec<String> = rule.tags.iter().map(|tag| format!("tag_{}", tag.replace(odd, "_"))).collect();
+        tags.sort();
+        tags.dedup();
+        labels.extend(tags.into_iter().map(|tag| (tag, "true")));
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        out.sample(name, &labels, rule.matches);
+    }
+    out.family("porthole_alerts_total", Kind::Counter, "Alerts of each rule.");
+    for rule in &s.rules {
+        out.sample("porthole_alerts_total", &[("rule", &rule.rule)], rule.matches);
+    }
 }
 
 /// Metrics that Falco does not have.

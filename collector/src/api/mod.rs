@@ -3,7 +3,9 @@
 //! | path | answer |
 //! |--|--|
 //! | `GET /v1/events?follow=&container=&last=&filter=` | events as JSON lines; endless with `follow=true` |
-//! | `GET /v1/containers` | an array of [`crate::status::ContainerView`], with those that run without porthole |
+//! | `GET /v1/alerts?container=&last=&filter=` | an array of [`crate::detect::stories::story::Story`], oldest first, without what fills them |
+//! | `GET /v1/alerts/ID` | one of them, whole, by four or more digits of its number |
+//! | `GET /v1/containers?filter=` | an array of [`crate::status::ContainerView`], with those that run without porthole |
 //! | `GET /v1/tree` | an array of [`crate::status::TreeView`]: the same, each with its processes |
 //! | `GET /v1/status` | [`StatusReply`] |
 //! | `GET /healthz` | `{"status": "ok"}` |
@@ -99,7 +101,12 @@ impl EventsQuery {
 
     /// Path and query of the request.
     pub fn uri(&self) -> String {
-        let mut uri = format!("/v1/events?follow={}", self.follow);
+        self.uri_of("/v1/events")
+    }
+
+    /// The same of another path that can be asked so.
+    pub fn uri_of(&self, path: &str) -> String {
+        let mut uri = format!("{path}?follow={}", self.follow);
         if let Some(last) = self.last {
             uri += &format!("&last={last}");
         }

@@ -3,12 +3,14 @@
 use super::body::EventsBody;
 use super::{EventsQuery, StatusReply, Versions, metrics};
 use crate::detect::filter::Filter;
+use crate::detect::stories::archive::Told;
+use crate::detect::stories::story::{self, Story};
 use crate::error::Error;
 use crate::event::Event;
 use crate::hub::{self, Hub};
 use crate::status::{ContainerView, Status, TreeView};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -19,7 +21,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,6 +40,12 @@ pub trait View: Send + Sync + 'static {
     fn containers(&self) -> Option<Vec<ContainerView>>;
     /// See [`crate::pipeline::Pipeline::census`].
     fn census(&self, described: bool) -> Option<Vec<TreeView>>;
+    /// Those of them that a condition is true for.
+    fn containers_where(&self, filter: &Filter) -> Option<Vec<ContainerView>>;
+    /// Alerts that are kept, newest first.
+    fn stories(&self) -> Vec<Told> {
+        vec![]
+    }
 }
 
 /// Where monitors find the collector.
@@ -116,7 +123,7 @@ impl Server {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn bind(path: &Path) -> std::io::Result<OwnedFd> {
+pub fn bind(path: &std::path::Path) -> std::io::Result<OwnedFd> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -152,6 +159,8 @@ async fn serve(listener: UnixListener, router: Router, stopped: oneshot::Receive
 fn router() -> Router<Shared> {
     monitors(HEALTHZ)
         .route("/v1/events", get(events))
+        .route("/v1/alerts", get(alerts))
+        .route("/v1/alerts/{id}", get(alert))
         .route("/v1/containers", get(containers))
         .route("/v1/tree", get(tree))
         .route("/v1/status", get(status))
@@ -220,9 +229,59 @@ async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, 
     (kind, axum::body::Body::new(EventsBody::new(kept, live))).into_response()
 }
 
-async fn containers(State(shared): State<Shared>) -> Response {
+async fn alerts(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
+    let Query(query) = match query {
+        Ok(query) => query,
+        Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
+    };
+    let filter = match query.filter.as_deref().map(Filter::new).transpose() {
+        Ok(filter) => filter,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, format!("filter: {why}")),
+    };
+    let of = |c: &story::Container| {
+        query.container.as_deref().is_none_or(|w| w == c.id || super::is_meant(w, &c.name, &c.full_id))
+    };
+    let all = shared.view.stories().into_iter();
+    let meant = all.filter(|t| of(&t.story.container) && filter.as_ref().is_none_or(|f| t.holds(f)));
+    let mut short: Vec<Story> = meant.take(query.last.unwrap_or(usize::MAX)).map(|t| t.story.short()).collect();
+    short.reverse();
+    answer(Some(short))
+}
+
+async fn alert(State(shared): State<Shared>, Path(wanted): Path<String>) -> Response {
+    let wanted = wanted.to_ascii_lowercase();
+    let stories = shared.view.stories();
+    let found: Vec<_> = stories.iter().filter(|t| wanted.len() >= 4 && t.story.id.starts_with(&wanted)).collect();
+    match found[..] {
+        [told] => answer(Some(&*told.story)),
+        [] => refuse(
+            StatusCode::NOT_FOUND,
+            format!("no alert {wanted:?} is kept; `porthole alerts list` shows those that are"),
+        ),
+        _ => refuse(
+            StatusCode::NOT_FOUND,
+            format!("{} alerts begin with {wanted:?}: give more of the number", found.len()),
+        ),
+    }
+}
+
+async fn containers(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
+    let filter = match query.map(|Query(query)| query.filter.as_deref().map(Filter::new).transpose()) {
+        Ok(Ok(filter)) => filter,
+        Ok(Err(why)) => return refuse(StatusCode::BAD_REQUEST, format!("filter: {why}")),
+        Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
+    };
     let all = shared.census(false).await;
-    answer(all.map(|all| all.into_iter().map(|t| t.container).collect::<Vec<_>>()))
+    let mut all: Option<Vec<ContainerView>> = all.map(|all| all.into_iter().map(|t| t.container).collect());
+    if let (Some(all), Some(filter)) = (&mut all, filter) {
+        let chosen = shared.view.containers_where(&filter).unwrap_or_default();
+        // of those that came without porthole only what the listing shows is known
+        all.retain(|c| match c.registered {
+            true => chosen.iter().any(|known| known.full_id == c.full_id),
+            false => filter.holds_for(&[&c.named()]),
+        });
+    }
+    answer(all)
 }
 
 async fn tree(State(shared): State<Shared>) -> Response {

@@ -1,12 +1,14 @@
 //! `porthole collector`.
 
 use super::signals::Signals;
-use super::{Stop, complain, printer, summary};
+use super::{Stop, complain, printer, stdout, summary};
 use crate::api::server::{self, View};
 use crate::config::{Overrides, Plan};
 use crate::container;
+use crate::detect::filter::Filter;
 use crate::detect::outputs::Target;
-use crate::detect::{self, Detector, Programs};
+use crate::detect::stories::archive::Told;
+use crate::detect::{self, Detector, Programs, files};
 use crate::error::Error;
 use crate::format::{Format, paint::Paint};
 use crate::hub::{Hub, KEEP_BYTES};
@@ -19,7 +21,6 @@ use crate::supervisor::control::{Control, Word};
 use crate::supervisor::notify::{self, Notify};
 use crate::supervisor::store::{self, Store};
 use crate::supervisor::{self, Supervisor};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,9 +28,7 @@ use porthole_registration::layout;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -93,6 +92,7 @@ impl View for Live {
     fn status(&self) -> Option<Status> {
         let mut status = self.ask(Pipeline::status)?;
         status.outputs.extend(self.1.iter().flat_map(|d| d.status()));
+        status.rules.extend(self.1.iter().flat_map(|d| d.matches()));
         Some(status)
     }
 
@@ -102,6 +102,14 @@ impl View for Live {
 
     fn census(&self, described: bool) -> Option<Vec<TreeView>> {
         self.ask(|pipeline| pipeline.census(described))
+    }
+
+    fn containers_where(&self, filter: &Filter) -> Option<Vec<ContainerView>> {
+        self.ask(|p| p.containers_where(|info| filter.holds_for_container(info)))
+    }
+
+    fn stories(&self) -> Vec<Told> {
+        self.1.iter().filter_map(|d| d.archive()).flat_map(|archive| archive.stories()).collect()
     }
 }
 
@@ -139,6 +147,7 @@ fn supervise(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     pipeline::raise_descriptor_limit(); // a socket for each container, here and in the worker
     let plan = args.plan(state_dir.clone())?;
     plan.alerts.as_ref().map_or(Ok(()), detect::check)?;
+    plan.notices.iter().for_each(|notice| complain(notice));
     let file = std::env::current_exe().map_err(|e| Error::new(format!("cannot find this program's file: {e}")))?;
     let _lock = pipeline::lock_state(&plan.state_dir, layout::COLLECTOR_LOCK, PREDECESSOR)?;
     let socket = plan.state_dir.join(layout::API_SOCKET);
@@ -173,7 +182,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     redact::set(Redactor::new(plan.redact.0, &plan.redact.1)?);
     container::set_label_max_len(plan.label_max_len);
     container::set_engines(plan.engines.clone());
-    plan.stdout = plan.stdout.filter(|_| !stdout_is_null());
+    plan.stdout = plan.stdout.filter(|_| !stdout::is_null());
     // The terminal sends its signals to both processes; what they mean for the worker the supervisor says.
     let signals = Signals::block(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2])?;
     let (mut sockets, restarts) = kept(&control)?;
@@ -185,7 +194,7 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     let printer = match plan.stdout {
         Some(Format::Compact) => {
             let paint = Paint::for_stream(&io::stdout());
-            Some(printer::start(&hub, Format::Compact, paint, io::stdout(), |_| end())?)
+            Some(printer::start(&hub, None, Format::Compact, paint, io::stdout(), |_| stdout::end())?)
         }
         _ => None,
     };
@@ -216,14 +225,23 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     };
     let alerts_on_stdout = |a: &detect::Plan| a.outputs.targets.contains(&Target::Stdout);
     if plan.stdout.is_some() || plan.alerts.as_ref().is_some_and(alerts_on_stdout) {
-        end_with_the_reader()?;
+        stdout::end_with_the_reader()?;
     }
     let _ = control.say(&Word::Ready);
 
+    let watched: Vec<PathBuf> = args.config.into_iter().collect();
+    let mut seen = files::versions(&watched);
     let refresh = || {
-        if let (Some(detector), Some(alerts)) = (&detector, &plan.alerts) {
-            detector.tell_losses();
-            detector.refresh(alerts).iter().for_each(|said| complain(said));
+        let (Some(detector), Some(alerts)) = (&detector, &plan.alerts) else { return };
+        detector.second().iter().for_each(|said| complain(said));
+        if !alerts.watch {
+            return;
+        }
+        detector.refresh(alerts).iter().for_each(|said| complain(said));
+        let now = files::versions(&watched);
+        if std::mem::replace(&mut seen, now.clone()) != now {
+            complain(&"the configuration has changed: read again, as for SIGHUP");
+            let _ = kill(Pid::parent(), Signal::SIGHUP);
         }
     };
     let waited = serve(&signals, &control, &programs, refresh);
@@ -231,12 +249,13 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
     if let Some(detector) = detector {
         finish(&detector, &control, &programs);
         status.outputs.extend(detector.status());
+        status.rules.extend(detector.matches());
     }
     hub.close();
     let printed = printer.map(printer::Printer::finish);
     server.stop();
     complain(&summary::of_collector(&status));
-    if UNREAD.load(Relaxed) {
+    if stdout::is_unread() {
         let _ = control.say(&Word::Done);
     }
     waited?;
@@ -271,7 +290,7 @@ fn kept(control: &Control) -> Result<(HashMap<String, OwnedFd>, u64), Error> {
 }
 
 /// Until the worker shall stop; says meanwhile that it lives.
-fn serve(signals: &Signals, control: &Control, programs: &Programs, refresh: impl Fn()) -> Result<(), Error> {
+fn serve(signals: &Signals, control: &Control, programs: &Programs, mut refresh: impl FnMut()) -> Result<(), Error> {
     let mut beaten = Instant::now();
     loop {
         let left = BEAT.saturating_sub(beaten.elapsed());
@@ -315,36 +334,3 @@ fn finish(detector: &Detector, control: &Control, programs: &Programs) {
 const PREDECESSOR: Duration = Duration::from_secs(1);
 /// How often the supervisor hears from us.
 const BEAT: Duration = Duration::from_secs(1);
-/// Nobody reads standard output any more.
-static UNREAD: AtomicBool = AtomicBool::new(false);
-
-/// Ends the collector as a SIGTERM from outside would.
-fn end() {
-    UNREAD.store(true, Relaxed);
-    let _ = kill(Pid::this(), Signal::SIGTERM);
-}
-
-/// Whether what is printed goes to `/dev/null`: then formatting it would be work for nothing.
-fn stdout_is_null() -> bool {
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
-    let device = |meta: std::fs::Metadata| meta.file_type().is_char_device().then(|| meta.rdev());
-    let device_of = stdout.and_then(|s| s.metadata()).ok().and_then(device);
-    device_of.is_some() && device_of == std::fs::metadata("/dev/null").ok().and_then(device)
-}
-
-/// Where standard output is a pipe, ends the collector when nobody reads it any more, even if no event comes.
-fn end_with_the_reader() -> Result<(), Stop> {
-    let stdout = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
-    let Ok(stdout) = stdout else { return Ok(()) };
-    if !stdout.metadata().is_ok_and(|m| m.file_type().is_fifo()) {
-        return Ok(());
-    }
-    let watch = move || {
-        // asks for nothing but the errors that poll always reports: the other end was closed
-        let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
-        while matches!(poll(&mut fds, PollTimeout::NONE), Err(nix::errno::Errno::EINTR)) {}
-        end();
-    };
-    let thread = std::thread::Builder::new().name("stdout".into()).spawn(watch);
-    thread.map(drop).map_err(|e| Error::new(format!("cannot start a thread: {e}")).into())
-}

@@ -1,6 +1,7 @@
 //! `porthole containers`.
 
 use super::{Listing, Stop, print};
+use crate::api::EventsQuery;
 use crate::api::client::Client;
 use crate::clock::now_ns;
 use crate::error::Error;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 Examples:
   porthole containers
   porthole containers --wide
+  porthole containers --filter 'container.privileged = true and not container.image.repository startswith docker.io/'
   porthole containers --json | jq -r '.[] | select(.injection == \"none\") | .name'
 
 AGENT says whether the agent is in the container, and why not; a container without it is not seen from inside. Those \
@@ -22,6 +24,10 @@ that did not come through porthole-runc are found by their control groups, and h
 PROCS counts the processes that run now, SEEN those that were seen from inside, FILES and CONNS what succeeded, LOST the \
 records that were made and did not arrive.")]
 pub struct Args {
+    /// Only containers that CONDITION is true for: the language of rules, over the same fields (`porthole fields`); those
+    /// of processes and calls have no value
+    #[arg(long, value_name = "CONDITION", value_parser = crate::detect::filter::checked)]
+    filter: Option<String>,
     /// Form of the list
     #[arg(long, value_enum, default_value_t)]
     format: Listing,
@@ -34,13 +40,17 @@ pub struct Args {
 }
 
 pub fn main(args: Args, state_dir: PathBuf) -> Result<(), Stop> {
-    let containers: Vec<ContainerView> = Client::new(&state_dir).get("/v1/containers")?;
+    let query = EventsQuery { filter: args.filter.clone(), ..EventsQuery::default() };
+    let containers: Vec<ContainerView> = Client::new(&state_dir).get(&query.uri_of("/v1/containers"))?;
     if args.json || args.format == Listing::Json {
         let text = serde_json::to_string_pretty(&containers).map_err(|e| Error::new(e.to_string()))?;
         return print(&(text + "\n"));
     }
     if containers.is_empty() {
-        super::complain(&"no containers yet; run one with the runtime porthole-runc");
+        super::complain(&match args.filter {
+            Some(_) => "the filter is true for no container",
+            None => "no containers yet; run one with the runtime porthole-runc",
+        });
         return Ok(());
     }
     let out = std::io::stdout();

@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 wrong usage; `porthole run` has those of its command. Results go to standard
 //! output, everything said about them to standard error; a reader that closes the pipe ends a command quietly.
 
+mod alerts;
 mod collector;
 mod compare;
 mod containers;
@@ -15,6 +16,7 @@ mod rules;
 mod run;
 pub(crate) mod signals;
 mod status;
+mod stdout;
 mod summary;
 mod tree;
 
@@ -42,6 +44,7 @@ enum Verb {
     Run(run::Args),
     Compare(compare::Args),
     Events(events::Args),
+    Alerts(alerts::Args),
     Rules(rules::Args),
     Fields(rules::FieldsArgs),
     Containers(containers::Args),
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => return run::main(args, given),
         Verb::Compare(args) => return compare::main(args, given),
         Verb::Events(args) => events::main(args, state_dir()),
+        Verb::Alerts(args) => alerts::main(args, state_dir()),
         Verb::Rules(args) => rules::main(args),
         Verb::Fields(args) => rules::fields(&args),
         Verb::Containers(args) => containers::main(args, state_dir()),
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_not_offered() {
-        for args in [&["porthole", "alerts"][..], &["porthole", "events", "--filter", "x and"]] {
+        for args in [&["porthole", "alert"][..], &["porthole", "events", "--filter", "x and"]] {
             assert_eq!(Cli::try_parse_from(args).unwrap_err().exit_code(), 2);
         }
     }

@@ -1,6 +1,7 @@
 //! Events as lines on a stream, by a thread of its own, so that a slow reader does not slow the collector down.
 
 use crate::api::body;
+use crate::detect::filter::Filter;
 use crate::error::Error;
 use crate::event::Event;
 use crate::format::{Format, compact, paint::Ink, paint::Paint};
@@ -16,15 +17,16 @@ const BATCH: usize = 64 << 10;
 /// A running printer.
 pub struct Printer(JoinHandle<io::Result<()>>);
 
-/// Prints every event of the hub from now on, until the hub is closed. `failed` is called when the stream fails.
+/// Prints every event of the hub that `filter` is true for, from now on, until the hub is closed. `failed` is called when the stream fails.
 pub fn start(
     hub: &Hub,
+    filter: Option<Filter>,
     format: Format,
     paint: Paint,
     stream: impl Write + Send + 'static,
     failed: impl FnOnce(&io::Error) + Send + 'static,
 ) -> Result<Printer, Error> {
-    let subscription = hub.subscribe(0, QUEUE, |_: &Event| true);
+    let subscription = hub.subscribe(0, QUEUE, move |event: &Event| filter.as_ref().is_none_or(|f| f.holds(event)));
     let (_, subscription) = subscription.ok_or_else(|| Error::new("cannot print events: too many readers"))?;
     let work = move || print(subscription, format, paint, stream).inspect_err(failed);
     let thread = std::thread::Builder::new().name("printer".into()).spawn(work);

@@ -1,6 +1,6 @@
 //! `porthole status`.
 
-use super::summary::{by_reason, count};
+use super::summary::{alerts, by_reason, count};
 use super::{Listing, Stop, print};
 use crate::api::StatusReply;
 use crate::api::client::Client;
@@ -66,6 +66,7 @@ fn text(reply: &StatusReply, now: Duration, paint: Paint) -> String {
         ),
         ("refused", alarm(&s.refused)),
     ];
+    lines.extend(alerts(s).map(|all| ("alerts", all)));
     for output in &s.outputs {
         let mut line = format!("{}: {} written", escape(&output.name), output.written);
         if output.repeated > 0 {

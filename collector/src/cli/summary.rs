@@ -48,9 +48,15 @@ pub fn of_run(status: &Status, command: &ContainerView) -> String {
     text
 }
 
-/// Lines about what was refused and which outputs failed; nothing where all is well.
+/// `12: Some rule 10, Another 2`, or nothing where no rule was true.
+pub fn alerts(status: &Status) -> Option<String> {
+    let by_rule = status.rules.iter().map(|r| (r.rule.clone(), r.matches)).collect();
+    (!status.rules.is_empty()).then(|| by_reason(&by_rule))
+}
+
+/// Lines about alerts, what was refused and which outputs failed; nothing where all is well.
 fn troubles(status: &Status) -> String {
-    let mut text = String::new();
+    let mut text = alerts(status).map(|all| format!("\nalerts {all}")).unwrap_or_default();
     if status.refused.values().any(|n| *n > 0) {
         text += &format!("\nrefused {}", by_reason(&status.refused));
     }
@@ -65,7 +71,7 @@ fn troubles(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::OutputStatus;
+    use crate::status::{OutputStatus, RuleMatches};
 
     #[test]
     fn a_summary_names_every_loss() {
@@ -79,6 +85,9 @@ mod tests {
             of_collector(&status),
             "1 container, 0 sessions, 12 records, 13 events, lost 3: ring-full 3\nrefused 2: name 2\noutput file /x lost 1 event: full"
         );
+        let matches = |rule: &str, matches| RuleMatches { rule: rule.into(), matches, ..RuleMatches::default() };
+        let alerts = Status { rules: vec![matches("A b", 2), matches("C", 1)], ..Status::default() };
+        assert!(of_collector(&alerts).ends_with("\nalerts 3: A b 2, C 1"));
         let command = ContainerView { processes: 2, files: 1, ..ContainerView::default() };
         assert!(of_run(&status, &command).starts_with("2 processes, 1 file opened, 0 connections; 12 records, lost 3"));
     }

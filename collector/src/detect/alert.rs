@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// A rule has been true for an event.
+#[derive(Clone)]
 pub(super) struct Alert<'a> {
     pub rule: &'a str,
     pub priority: Priority,

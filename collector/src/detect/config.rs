@@ -1,9 +1,12 @@
 //! What falco.yaml says of rules and alerts, under its own names.
 
+mod keys;
+
 use super::alert::Style;
-use super::outputs::http::{self, Setup, Trust};
 use super::outputs::{self, Target};
+use super::{drops, stories};
 use crate::error::Error;
+pub(crate) use keys::{RawDrops, RawFile, RawHttp, RawProgram, RawQueue, RawStories, RawSwitch};
 use porthole_rules::load::Priority;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +31,12 @@ pub struct Plan {
     pub style: Style,
     /// Where they go.
     pub outputs: outputs::Plan,
+    /// What is kept of them.
+    pub stories: Option<stories::Plan>,
+    /// When an alert tells that records are missing.
+    pub drops: drops::Plan,
+    /// `watch_config_files`: files that change are loaded again.
+    pub watch: bool,
 }
 
 impl Plan {
@@ -50,6 +59,9 @@ impl Plan {
             statics: BTreeMap::new(),
             style: Style::default(),
             outputs: outputs::Plan { targets: vec![target], capacity: outputs::CAPACITY },
+            stories: None,
+            drops: drops::Plan::default(),
+            watch: true,
         }
     }
 }
@@ -132,6 +144,9 @@ pub(crate) struct Raw {
     pub http_output: RawHttp,
     pub program_output: RawProgram,
     pub outputs_queue: RawQueue,
+    pub alert_stories: RawStories,
+    pub syscall_event_drops: RawDrops,
+    pub watch_config_files: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,90 +187,9 @@ enum RawExtra {
     Named(BTreeMap<String, String>),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawSwitch {
-    pub enabled: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawFile {
-    pub enabled: bool,
-    pub keep_alive: bool,
-    pub filename: Option<PathBuf>,
-}
-
-/// An empty text is as good as none, as in falco.yaml.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawHttp {
-    enabled: bool,
-    url: String,
-    user_agent: Option<String>,
-    insecure: bool,
-    ca_cert: PathBuf,
-    ca_bundle: PathBuf,
-    ca_path: PathBuf,
-    mtls: bool,
-    client_cert: PathBuf,
-    client_key: PathBuf,
-    echo: bool,
-    compress_uploads: bool,
-    keep_alive: bool,
-    max_consecutive_timeouts: Option<u8>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawProgram {
-    enabled: bool,
-    keep_alive: bool,
-    program: String,
-}
-
-impl RawHttp {
-    fn target(self, json: bool) -> Result<Target, Error> {
-        let named = |path: PathBuf| Some(path).filter(|p| !p.as_os_str().is_empty()).map(absolute).transpose();
-        let client = match (self.mtls, named(self.client_cert)?, named(self.client_key)?) {
-            (false, ..) => None,
-            (true, Some(cert), Some(key)) => Some((cert, key)),
-            _ => return Err(Error::new("http_output.mtls is on: it needs client_cert and client_key")),
-        };
-        let setup = Setup {
-            url: self.url,
-            user_agent: self.user_agent.unwrap_or_else(|| USER_AGENT.into()),
-            trust: Trust {
-                anybody: self.insecure,
-                file: named(self.ca_cert)?.or(named(self.ca_bundle)?),
-                directory: named(self.ca_path)?,
-                client,
-            },
-            echo: self.echo,
-            compress: self.compress_uploads,
-            keep_alive: self.keep_alive,
-            timeouts: self.max_consecutive_timeouts.unwrap_or(TIMEOUTS).into(),
-            json,
-        };
-        http::shown(&setup)?;
-        Ok(Target::Http(Box::new(setup)))
-    }
-}
-
-/// Who asks, unless the configuration says otherwise. Falco's own is `falcosecurity/falco`.
-const USER_AGENT: &str = concat!("porthole/", env!("CARGO_PKG_VERSION"));
-/// Falco's.
-const TIMEOUTS: u8 = 5;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RawQueue {
-    pub capacity: Option<usize>,
-}
-
 impl Raw {
     /// The plan; `None` without rules. `files` of the command line take the place of the configuration's.
-    pub fn plan(self, files: Vec<PathBuf>, alerts: Option<PathBuf>) -> Result<Option<Plan>, Error> {
+    pub fn plan(self, files: Vec<PathBuf>, alerts: Option<PathBuf>, state_dir: PathBuf) -> Result<Option<Plan>, Error> {
         let listed = self.rules_files.map(Several::all).unwrap_or_default();
         let files = if files.is_empty() { listed } else { files };
         if files.is_empty() {
@@ -319,6 +253,9 @@ impl Raw {
                 // 0 is Falco's word for no bound, which nothing here has
                 capacity: self.outputs_queue.capacity.filter(|n| *n > 0).unwrap_or(outputs::CAPACITY).min(1_000_000),
             },
+            stories: self.alert_stories.plan(state_dir),
+            drops: self.syscall_event_drops.plan()?,
+            watch: self.watch_config_files.unwrap_or(true),
         }))
     }
 }

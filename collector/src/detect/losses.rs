@@ -6,6 +6,9 @@ use crate::status::OutputStatus;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// `porthole.reason` of these events.
+pub(super) const REASON: &str = "alert_output";
+
 /// What was told so far, by the outputs' names.
 #[derive(Debug, Default)]
 pub(super) struct Told(HashMap<String, u64>);
@@ -28,7 +31,7 @@ impl Told {
             evt_type: "porthole.drop",
             rawres: None,
             fields: vec![
-                ("porthole.reason", "alert_output".into()),
+                ("porthole.reason", REASON.into()),
                 ("porthole.count", i64::try_from(count).unwrap_or(i64::MAX).into()),
                 ("porthole.detail", format!("{}: {}", output.name, output.error).into()),
             ],

@@ -5,14 +5,18 @@
 
 mod alert;
 pub mod config;
+pub mod drops;
 #[cfg(test)]
 mod examples;
 pub mod fields;
 pub(crate) mod files;
 pub mod filter;
+mod flat;
 mod losses;
+mod matches;
 pub mod outputs;
 mod rules;
+pub mod stories;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wants;
@@ -21,11 +25,13 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::loss::lock;
 use crate::pipeline::Publish;
-use crate::status::OutputStatus;
+use crate::status::{OutputStatus, RuleMatches};
 use alert::Style;
 pub use config::Plan;
-use fields::{Memo, Subject};
+use drops::Drops;
+use fields::{Memo, Subject, hostname};
 use files::Version;
+use matches::Matches;
 use outputs::Outputs;
 pub use outputs::Programs;
 use porthole_rules::program::Scratch;
@@ -33,6 +39,8 @@ use porthole_rules::ruleset::Ruleset;
 use rules::Rules;
 use std::io;
 use std::sync::{Arc, Mutex};
+use stories::Stories;
+use stories::archive::Archive;
 
 /// Judges events.
 pub struct Detector {
@@ -42,6 +50,9 @@ pub struct Detector {
     /// The rules files as they were last loaded, or tried.
     seen: Mutex<Vec<Version>>,
     told: Mutex<losses::Told>,
+    drops: Mutex<Drops>,
+    matches: Mutex<Matches>,
+    stories: Option<Stories>,
     next: Option<Arc<dyn Publish>>,
 }
 
@@ -133,8 +144,10 @@ impl Detector {
         let seen = Mutex::new(files::versions(&plan.files));
         wants::set(&rules.set);
         let outputs = Outputs::open(&plan.outputs, &programs)?;
-        let style = plan.style.clone();
-        Ok(Detector { judge: Mutex::new(Judge::new(rules)), style, outputs, seen, told: Mutex::default(), next })
+        let (style, stories) = (plan.style.clone(), plan.stories.as_ref().map(Stories::start).transpose()?);
+        let (judge, told, matches) = (Mutex::new(Judge::new(rules)), Mutex::default(), Mutex::default());
+        let drops = Mutex::new(Drops::new(&plan.drops));
+        Ok(Detector { judge, style, outputs, seen, told, drops, matches, stories, next })
     }
 
     /// What is to be said about the rules: problems that are no errors, fields that nobody supplies.
@@ -172,30 +185,52 @@ impl Detector {
         })
     }
 
-    /// Tells, as events, which alerts were lost since the last time.
-    pub fn tell_losses(&self) {
+    /// To be called each second: tells, as events, which alerts were lost since, and as an alert, which records. What is to
+    /// be said of that.
+    pub fn second(&self) -> Option<String> {
         let events = lock(&self.told).since(&self.status());
         events.iter().for_each(|event| self.publish(event));
+        let (line, said) = lock(&self.drops).second(&self.style, hostname());
+        line.into_iter().for_each(|line| self.outputs.send(|| line));
+        said
     }
 
     /// What the outputs have written and lost.
     pub fn status(&self) -> Vec<OutputStatus> {
-        self.outputs.status()
+        self.outputs.status().into_iter().chain(self.stories.as_ref().map(Stories::status)).collect()
+    }
+
+    /// The rules that were true, and how often.
+    pub fn matches(&self) -> Vec<RuleMatches> {
+        lock(&self.matches).all()
+    }
+
+    /// The alerts that are kept, if any are.
+    pub fn archive(&self) -> Option<Arc<Archive>> {
+        self.stories.as_ref().map(Stories::archive)
     }
 
     /// Lets the outputs write what they have, and ends them.
     pub fn stop(&self) {
+        // of the last second nothing more is said: the summary has it
+        self.second();
         self.outputs.stop();
+        self.stories.iter().for_each(Stories::stop);
     }
 
-    fn look(&self, event: &Event) {
+    fn look(&self, event: &Arc<Event>) {
         let Judge { rules, memo, scratch, kinds } = &mut *lock(&self.judge);
         let kind = kinds.of(event.evt_type, rules);
         let subject = Subject::new(event, &rules.fields, memo);
         rules.set.judge(kind, &subject, scratch, |rule| {
-            self.outputs.send(|| self.style.line(rules.alert(rule, event, &subject)));
+            lock(&self.matches).count(rule);
+            let alert = rules.alert(rule, event, &subject);
+            self.stories.iter().for_each(|stories| stories.tell(&alert, event));
+            self.outputs.send(|| self.style.line(alert));
             rules.all
         });
+        self.stories.iter().for_each(|stories| stories.note(event));
+        lock(&self.drops).note(event);
     }
 }
 

@@ -8,6 +8,7 @@ mod target;
 
 use super::signals::Signals;
 use super::{complain, printer, summary};
+use crate::detect::filter::Filter;
 use crate::detect::outputs::Target;
 use crate::detect::{self, Detector};
 use crate::error::Error;
@@ -38,6 +39,7 @@ Examples:
   porthole run --events e.jsonl -- make -j4        events into a file, only the summary on standard error
   porthole run --events e.jsonl --quiet -- ./test  standard error, too, is the command's alone
   porthole run -r falco_rules.yaml -- make         only what the rules find, on standard error
+  porthole run --filter 'evt.type = connect' -- ./test   only some events
   porthole run --format json -- true 2>&1 >/dev/null | grep '^{' | jq .
 
 Exit status: the command's own; 127 if it is not found, 126 if it cannot be executed, 1 if porthole failed, 2 for \
@@ -53,6 +55,10 @@ pub struct Args {
     /// Append alerts to FILE instead of standard error
     #[arg(long, value_name = "FILE", value_parser = crate::cli::event_file, requires = "rules")]
     alerts: Option<PathBuf>,
+    /// Only events that CONDITION is true for: the language of rules, over the same fields (`porthole fields`). Rules judge
+    /// all of them
+    #[arg(long, value_name = "CONDITION", value_parser = crate::detect::filter::checked)]
+    filter: Option<String>,
     /// Form of the events [default: json in a file, compact on standard error]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -144,9 +150,12 @@ fn run(args: Args, state_dir: Option<PathBuf>) -> Result<Ended, Refused> {
         }
     };
     let survivors = place.survivors();
-    let (status, containers) = pipeline.stop_and_list();
+    let (mut status, containers) = pipeline.stop_and_list();
     output.finish();
-    detector.iter().for_each(|d| d.stop());
+    if let Some(detector) = &detector {
+        detector.stop();
+        status.rules = detector.matches();
+    }
     if !args.quiet {
         complain(&summary::of_run(&status, &containers.into_iter().next().unwrap_or_default()));
         place.say_who_stays(survivors);
@@ -185,19 +194,18 @@ impl Output {
         let hub = Arc::new(Hub::new(0, 0));
         let failed = |e: &io::Error| complain(&format!("cannot write events: {e}"));
         let format = args.format.unwrap_or(if args.events.is_some() { Format::Json } else { Format::Compact });
+        let filter = args.filter.as_deref().map(Filter::new).transpose().map_err(Error::new)?;
         let (sinks, printer) = match (&args.events, format) {
-            (Some(path), Format::Json) => {
+            (Some(path), Format::Json) if filter.is_none() => {
                 create(path)?;
                 let path = std::path::absolute(path).map_err(|e| Error::io("write events to", path, e))?;
                 (vec![Sink::File(path)], None)
             }
-            (Some(path), Format::Compact) => {
-                (vec![], Some(printer::start(&hub, format, Paint::OFF, create(path)?, failed)?))
-            }
+            (Some(path), _) => (vec![], Some(printer::start(&hub, filter, format, Paint::OFF, create(path)?, failed)?)),
             (None, _) if args.quiet || (!args.rules.is_empty() && args.format.is_none()) => (vec![], None),
             (None, _) => {
                 let paint = Paint::for_stream(&io::stderr());
-                (vec![], Some(printer::start(&hub, format, paint, io::stderr(), failed)?))
+                (vec![], Some(printer::start(&hub, filter, format, paint, io::stderr(), failed)?))
             }
         };
         Ok(Output { sinks, hub, printer })
