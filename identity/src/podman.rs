@@ -102,7 +102,10 @@ fn mounts(config: &Value, c: &Container) -> Vec<Bind> {
     let named = list(config, "/namedVolumes").map(|v| text(v, "/dest"));
     let asked: Vec<String> = asked.into_iter().chain(named).collect();
     let those = c.mounts.iter().filter(|m| m.r#type == "bind" && asked.contains(&m.destination));
-    those.map(|m| Bind { mode: String::new(), ..bind(m) }).collect()
+    let mut those: Vec<Bind> = those.map(|m| Bind { mode: String::new(), ..bind(m) }).collect();
+    // podman's own order is any, and rules count them
+    those.sort_by(|a, b| a.destination.cmp(&b.destination));
+    those
 }
 
 fn ports(config: &Value) -> Vec<Port> {

@@ -7,7 +7,7 @@ use crate::runtime::Runtime;
 use crate::settings::Settings;
 use crate::{elf, engine, overlay};
 use porthole_common::limits::OVERFLOW_RING;
-use porthole_registration::container::{Container, Inject, Injection, Shortfall};
+use porthole_registration::container::{Container, Inject, Injection, Namespace, Shortfall};
 use porthole_registration::layout::{ContainerDir, MOUNT_ROOT};
 use porthole_registration::registry::{self, Claim};
 use porthole_registration::share::{self, Agent, View, Walkers};
@@ -17,7 +17,7 @@ use porthole_registration::{edits, file, life, preload_file};
 use serde_json::Value;
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
 /// What a call is about.
@@ -114,8 +114,22 @@ fn register(
     Ok(messages)
 }
 
+/// Whether a container that joins this namespace has none of its own: docker and Kubernetes' interface name the host's
+/// by a path of another process or of their own.
+fn is_ours(namespace: &Namespace) -> bool {
+    let name = match namespace.r#type.as_str() {
+        "network" => "net",
+        "mount" => "mnt",
+        name => name,
+    };
+    let inode = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let theirs = Some(namespace.path.as_str()).filter(|path| !path.is_empty()).and_then(|path| inode(Path::new(path)));
+    theirs.is_some() && theirs == inode(&Path::new("/proc/self/ns").join(name))
+}
+
 fn describe(request: &Request<'_>, bundle: &Bundle) -> (Container, Target) {
     let mut container = engine::describe(request.id, &bundle.path.to_string_lossy(), &bundle.spec);
+    container.namespaces.retain(|namespace| !is_ours(namespace));
     let rootfs = bundle.path.join(bundle.spec.pointer("/root/path").and_then(Value::as_str).unwrap_or_default());
     let rootfs = fs::canonicalize(&rootfs).unwrap_or(rootfs);
     let env = bundle.spec.get("process").into_iter().flat_map(engine::environment);
