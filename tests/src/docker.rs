@@ -34,15 +34,27 @@ impl Docker {
         Docker::start_with(state_dir, options, &binaries::porthole_runc())
     }
 
+    /// The same; what the daemon looks up in `PATH` is looked for in this directory first.
+    ///
+    /// # Panics
+    /// If it does not come up, with its log.
+    pub fn start_in(state_dir: &Path, options: &[&str], path: &Path) -> Docker {
+        Docker::told_of(&binaries::porthole_runc(), state_dir, options, Some(path))
+    }
+
     /// The same with another program as the runtime.
     ///
     /// # Panics
     /// If it does not come up, with its log.
     pub fn start_with(state_dir: &Path, options: &[&str], wrapper: &Path) -> Docker {
+        Docker::told_of(wrapper, state_dir, options, None)
+    }
+
+    fn told_of(wrapper: &Path, state_dir: &Path, options: &[&str], path: Option<&Path>) -> Docker {
         let scratch = Scratch::new();
         scratch.file("daemon.json", CONFIG);
         install("install", &scratch, wrapper);
-        Docker::launch(scratch, state_dir, options, Some(CONFIG))
+        Docker::launch(scratch, state_dir, options, path, Some(CONFIG))
     }
 
     /// One that porthole was not told to, with a configuration of the test's.
@@ -52,7 +64,7 @@ impl Docker {
     pub fn start_plain(state_dir: &Path, config: &str) -> Docker {
         let scratch = Scratch::new();
         scratch.file("daemon.json", config);
-        Docker::launch(scratch, state_dir, &[], None)
+        Docker::launch(scratch, state_dir, &[], None, None)
     }
 
     /// Its configuration.
@@ -65,7 +77,13 @@ impl Docker {
         &self.scratch
     }
 
-    fn launch(scratch: Scratch, state_dir: &Path, options: &[&str], original: Option<&'static str>) -> Docker {
+    fn launch(
+        scratch: Scratch,
+        state_dir: &Path,
+        options: &[&str],
+        path: Option<&Path>,
+        original: Option<&'static str>,
+    ) -> Docker {
         let config = scratch.join("daemon.json");
         let log = std::fs::File::create(scratch.join("log")).expect("an own file");
         // dies with this process, whatever ends it
@@ -79,6 +97,10 @@ impl Docker {
         command.args(["--ip-masq=false", "--exec-opt", "native.cgroupdriver=cgroupfs"]);
         command.arg(format!("--cgroup-parent={}", cgroup(&scratch))).args(options);
         command.env("PORTHOLE_STATE_DIR", state_dir).env_remove("DOCKER_HOST");
+        if let Some(path) = path {
+            let rest = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{rest}", path.display()));
+        }
         command.stdout(Stdio::null()).stderr(log);
         let mut docker = Docker { running: Some(Running::start(&mut command)), original, scratch };
         wait::until("dockerd answers", Duration::from_secs(40), || {

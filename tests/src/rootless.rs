@@ -53,7 +53,8 @@ impl Rootless {
             return Err(format!("podman unshare: {}", said.errors()));
         }
         let log = std::fs::File::create(rootless.scratch.join("log")).expect("an own file");
-        let mut command = rootless.command(&["unshare"]);
+        // podman ends by a signal without a word to what it has started
+        let mut command = rootless.command(&["unshare", "setpriv", "--pdeathsig", "TERM"]);
         command.arg(rootless.scratch.join("porthole")).args(["collector", "--quiet", "--events"]);
         command.arg(rootless.events_file()).stdout(Stdio::null()).stderr(log);
         rootless.collector = Some(Running::start(&mut command));
