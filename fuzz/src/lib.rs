@@ -1,4 +1,6 @@
-//! What the targets share: encoding a decoded record again, and reading choices off an input.
+//! What the targets share: encoding a decoded record again, and reading choices off an input; events for rules.
+
+pub mod anything;
 
 use porthole_common::limits;
 use porthole_common::msgpack::Writer;

@@ -13,13 +13,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
-const MAGIC: u32 = 0xED0C_DAED;
-const VERSION: u32 = 2;
-const HEADER: usize = 16;
+pub(crate) const MAGIC: u32 = 0xED0C_DAED;
+pub(crate) const VERSION: u32 = 2;
+pub(crate) const HEADER: usize = 16;
 const ELEMENT: usize = 16;
 const BRANCH: u16 = 1;
 const LEAF: u16 = 2;
-const META: u16 = 4;
+pub(crate) const META: u16 = 4;
 const IS_BUCKET: u32 = 1;
 /// Levels of a tree: with 4 KiB pages, six hold more than any disk.
 const DEPTH: u32 = 16;
@@ -224,7 +224,7 @@ fn part(bytes: &[u8], element: usize, place: u32, length: u32) -> Option<&[u8]> 
     bytes.get(from..from.checked_add(length as usize)?)
 }
 
-fn fnv(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, b| (sum ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
 }
 

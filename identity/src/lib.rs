@@ -10,6 +10,8 @@ mod cni;
 mod containerd;
 mod crio;
 mod docker;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod image;
 mod podman;
 mod probes;

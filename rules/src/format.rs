@@ -9,6 +9,9 @@ use crate::vocabulary::{Takes, Vocabulary};
 /// What stands for a field without a value.
 pub const MISSING: &str = "<NA>";
 
+/// Most characters that a value is filled up to.
+const WIDEST: usize = 1000;
+
 /// A compiled format.
 #[derive(Clone, Debug)]
 pub struct Format {
@@ -41,7 +44,8 @@ impl Format {
                 continue;
             }
             let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
-            let width = rest[1..1 + digits].parse().ok();
+            let width = rest.get(1..1 + digits).filter(|d| !d.is_empty());
+            let width = width.map(|d| d.parse().unwrap_or(WIDEST).min(WIDEST));
             let (source, len) = format.operand(&rest[1 + digits..], at, v)?;
             format.pieces.push(Piece::Value(source, width));
             at += 1 + digits + len;

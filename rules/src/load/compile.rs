@@ -31,7 +31,8 @@ pub(super) fn compile(
     v: &Vocabulary,
     warnings: &mut Vec<Problem>,
 ) -> Result<Compiled, Problem> {
-    let mut compiler = Compiler { items, lists: vec![], used_lists: vec![false; items.lists.len()], warnings: vec![] };
+    let mut compiler =
+        Compiler { items, lists: vec![], used_lists: vec![false; items.lists.len()], parts: 0, warnings: vec![] };
     compiler.expand_lists();
     let mut macros = compiler.macros()?;
     let mut program = Program::default();
@@ -50,6 +51,8 @@ struct Compiler<'a> {
     /// Items of each list, with other lists' items in place of their names.
     lists: Vec<Vec<String>>,
     used_lists: Vec<bool>,
+    /// How many parts all trees have together.
+    parts: usize,
     warnings: Vec<(Place, Problem)>,
 }
 
@@ -57,6 +60,9 @@ struct Compiler<'a> {
 struct Parsed<'a> {
     item: &'a Macro,
     tree: Expr,
+    /// How large the tree is.
+    parts: usize,
+    depth: usize,
     used: bool,
 }
 
@@ -103,12 +109,18 @@ impl<'a> Compiler<'a> {
         let mut text = condition.to_owned();
         for (n, list) in self.items.lists.iter().enumerate() {
             self.used_lists[n] |= put_in(&mut text, &list.name, &self.lists[n]);
-            if text.len() > LONGEST {
-                let what = format!("the condition is longer than {LONGEST} bytes once its lists are put in");
-                return Err(inside.problem(Code::CompileCondition, what, condition, 0));
-            }
+            self.bounded(&text, condition, inside)?;
         }
         Ok(text)
+    }
+
+    /// Refuses what has become too long of a condition.
+    fn bounded(&self, text: &str, condition: &str, inside: &Inside) -> Result<(), Problem> {
+        if text.len() <= LONGEST {
+            return Ok(());
+        }
+        let what = format!("the condition is longer than {LONGEST} bytes once its lists and exceptions are put in");
+        Err(inside.problem(Code::CompileCondition, what, condition, 0))
     }
 
     fn parsed(&mut self, condition: &str, inside: &Inside) -> Result<(String, Expr), Problem> {
@@ -124,10 +136,12 @@ impl<'a> Compiler<'a> {
         for item in &self.items.macros {
             let inside = Inside { item: "macro", name: &item.name, place: item.place };
             let (text, tree) = self.parsed(&item.condition, &inside)?;
-            let mut sizes = Size::default();
-            let tree = resolve(tree, &mut all, &mut sizes, &|m| m.index < item.sees && m.name != item.name)
-                .map_err(|e| inside.problem(Code::Validate, e.what, &text, e.at))?;
-            all.push(Parsed { item, tree, used: false });
+            let tree = resolve(tree, &mut all, &mut Size::new(&mut self.parts), &|m| {
+                m.index < item.sees && m.name != item.name
+            })
+            .map_err(|e| inside.problem(Code::Validate, e.what, &text, e.at))?;
+            let (parts, depth) = extent(&tree);
+            all.push(Parsed { item, tree, parts, depth, used: false });
         }
         Ok(all)
     }
@@ -141,8 +155,9 @@ impl<'a> Compiler<'a> {
     ) -> Result<Option<Rule>, Problem> {
         let inside = Inside { item: "rule", name: &item.name, place: item.place };
         let condition = exceptions::applied(&item.condition, &item.exceptions);
+        self.bounded(&condition, &item.condition, &inside)?;
         let (text, tree) = self.parsed(&condition, &inside)?;
-        let condition = resolve(tree, macros, &mut Size::default(), &|_| true)
+        let condition = resolve(tree, macros, &mut Size::new(&mut self.parts), &|_| true)
             .map_err(|e| inside.problem(Code::Validate, e.what, &text, e.at))?;
         let mut found = vec![];
         let failed = |code: Code, e: CompileError, text: &str| {
@@ -201,10 +216,38 @@ fn plain(inside: &Inside, code: Code, message: &str) -> Problem {
 }
 
 /// How large a tree has become: macros of macros of macros grow without end.
-#[derive(Default)]
-struct Size(usize);
+struct Size<'a> {
+    tree: usize,
+    all: &'a mut usize,
+    depth: usize,
+}
 
+/// Most parts of one condition, and of all of them and all macros.
 const LARGEST: usize = 200_000;
+const LARGEST_ALL: usize = 1_000_000;
+
+impl<'a> Size<'a> {
+    fn new(all: &'a mut usize) -> Size<'a> {
+        Size { tree: 0, all, depth: 0 }
+    }
+
+    /// `parts` more, so deep below the place that is looked at.
+    fn grow(&mut self, parts: usize, below: usize) -> Result<(), CompileError> {
+        self.tree += parts;
+        *self.all += parts;
+        let what = match () {
+            () if self.tree > LARGEST => format!("larger than {LARGEST} parts once its macros are put in"),
+            () if *self.all > LARGEST_ALL => {
+                format!("all conditions and macros together are larger than {LARGEST_ALL} parts")
+            }
+            () if self.depth + below > parse::DEPTH => {
+                format!("nested too deep once its macros are put in: more than {} levels", parse::DEPTH)
+            }
+            () => return Ok(()),
+        };
+        Err(CompileError::new(0, what))
+    }
+}
 
 /// A tree with macros in place of their names.
 fn resolve(
@@ -213,14 +256,12 @@ fn resolve(
     size: &mut Size,
     visible: &dyn Fn(&Macro) -> bool,
 ) -> Result<Expr, CompileError> {
-    size.0 += 1;
-    if size.0 > LARGEST {
-        return Err(CompileError::new(0, format!("larger than {LARGEST} parts once its macros are put in")));
-    }
+    size.grow(1, 1)?;
+    size.depth += 1;
     let mut each = |all: Vec<Expr>| -> Result<Vec<Expr>, CompileError> {
         all.into_iter().map(|e| resolve(e, macros, size, visible)).collect()
     };
-    Ok(match expr {
+    let resolved = match expr {
         Expr::And(all) => Expr::And(each(all)?),
         Expr::Or(all) => Expr::Or(each(all)?),
         Expr::Not(e) => Expr::Not(Box::new(resolve(*e, macros, size, visible)?)),
@@ -228,7 +269,7 @@ fn resolve(
         Expr::Macro(name) => match macros.iter_mut().find(|m| m.item.name == name.text && visible(m.item)) {
             Some(found) => {
                 found.used = true;
-                size.0 += weight(&found.tree);
+                size.grow(found.parts, found.depth)?;
                 found.tree.clone()
             }
             None => {
@@ -237,19 +278,26 @@ fn resolve(
                 return Err(CompileError::new(name.at, what));
             }
         },
-    })
+    };
+    size.depth -= 1;
+    Ok(resolved)
 }
 
-fn weight(expr: &Expr) -> usize {
-    match expr {
-        Expr::And(all) | Expr::Or(all) => 1 + all.iter().map(weight).sum::<usize>(),
-        Expr::Not(e) => 1 + weight(e),
-        _ => 1,
-    }
+/// How many parts a tree has, and how deep it is.
+fn extent(expr: &Expr) -> (usize, usize) {
+    let (parts, depth) = match expr {
+        Expr::And(all) | Expr::Or(all) => {
+            all.iter().map(extent).fold((0, 0), |(parts, depth), (p, d)| (parts + p, depth.max(d)))
+        }
+        Expr::Not(e) => extent(e),
+        _ => (0, 0),
+    };
+    (parts + 1, depth + 1)
 }
 
 /// Puts items in place of a name wherever blanks, parentheses, commas, `=` or the ends stand around it, also in quotes.
-/// Of an empty list's neighbouring commas one goes too. Whether the name was there.
+/// Of an empty list's neighbouring commas one goes too. Whether the name was there. What is longer than [`LONGEST`] is
+/// left unfinished.
 fn put_in(text: &mut String, name: &str, items: &[String]) -> bool {
     let blank = |b: u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
     let edge = |b: Option<&u8>| b.is_none_or(|b| blank(*b) || b"(),=".contains(b));
@@ -260,7 +308,7 @@ fn put_in(text: &mut String, name: &str, items: &[String]) -> bool {
     let mut out = String::with_capacity(text.len() + joined.len());
     let (mut rest, mut found) = (0, false);
     let mut from = 0;
-    while let Some(start) = text[from..].find(name).map(|n| from + n) {
+    while let Some(start) = text[from..].find(name).map(|n| from + n).filter(|_| out.len() <= LONGEST) {
         let (bytes, end) = (text.as_bytes(), start + name.len());
         let before = start.checked_sub(1).and_then(|n| bytes.get(n));
         if !edge(before) || !edge(bytes.get(end)) {
