@@ -116,8 +116,16 @@ impl Docker {
     /// # Panics
     /// If the import fails.
     pub fn import(&self, rootfs: &Path) {
+        self.import_as(rootfs, IMAGE);
+    }
+
+    /// The same by another name.
+    ///
+    /// # Panics
+    /// If the import fails.
+    pub fn import_as(&self, rootfs: &Path, image: &str) {
         let script = format!(
-            "tar -C '{}' -cf - . | {CLIENT} -H unix://{} import -c 'CMD [\"/bin/true\"]' - {IMAGE}",
+            "tar -C '{}' -cf - . | {CLIENT} -H unix://{} import -c 'CMD [\"/bin/true\"]' - {image}",
             rootfs.display(),
             self.socket().display()
         );

@@ -1,12 +1,16 @@
 //! Falco's rules in real containers: what its own code says that a command fires is what fires here, and nothing else.
 
-use porthole_tests::bundle::Bundle;
 use porthole_tests::collector::Collector;
-use porthole_tests::falco::{self, cases::CASES, cases::Case, cases::Options};
+use porthole_tests::cri::Cri;
+use porthole_tests::docker::{self, Docker};
+use porthole_tests::falco::cases::{CASES, Case, Options};
+use porthole_tests::falco::engines::{Engine, Runc};
+use porthole_tests::falco::{self, image};
+use porthole_tests::podman::Podman;
 use porthole_tests::program::{self, Outcome};
-use porthole_tests::{print_skip, suite, tests, wait};
+use porthole_tests::{print_skip, skip, suite, tests, wait};
 use serde_json::{Value, json};
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -21,30 +25,19 @@ const SENTINEL: &str = "
   priority: DEBUG
 ";
 
-/// Engines give these to every container.
-const USUAL: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
-
 struct Fixture {
-    /// Running containers, by what they are like. Gone before what they stand on.
-    containers: RefCell<Vec<(Options, Bundle)>>,
+    // containers are gone before what they stand on
+    docker: OnceCell<Docker>,
+    podman: OnceCell<Result<Podman, String>>,
+    cri: OnceCell<Result<Cri, String>>,
+    image: OnceCell<PathBuf>,
+    runc: Runc,
+    /// Running containers, by their engine and what they are like.
+    containers: RefCell<Vec<(&'static str, Options, String)>>,
+    #[expect(dead_code, reason = "unmounted when it goes")]
     root: Overlay,
     collector: Collector,
-    sentinels: RefCell<u32>,
+    sentinels: Cell<u32>,
 }
 
 /// This machine's own file system as a container's: writes go elsewhere.
@@ -59,8 +52,7 @@ impl Overlay {
         }
         let options = format!("lowerdir=/,upperdir={0}/upper,workdir={0}/work", base.display());
         mount(&["-t", "overlay", "-o", &options, "porthole-test"], &base.join("root"));
-        // what a machine may lack and the cases need
-        for (file, text) in [("etc/pam.d/login", "#\n"), ("root/.bashrc", "")] {
+        for (file, text) in image::TEXTS {
             let path = base.join("root").join(file);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory of the overlay");
             std::fs::write(path, text).expect("a file of the overlay");
@@ -92,6 +84,8 @@ fn fixture() -> Fixture {
         let config = json!({
             "rules_files": rules,
             "rule_matching": "all",
+            // also those that are off by default
+            "rules": [{ "enable": { "rule": "*" } }],
             "json_output": true,
             "stdout_output": { "enabled": false },
             "file_output": { "enabled": true, "keep_alive": true, "filename": scratch.join("alerts") },
@@ -100,7 +94,17 @@ fn fixture() -> Fixture {
         vec!["--config".into(), scratch.file("config.yaml", config.to_string()).display().to_string()]
     });
     let root = Overlay::mount(&collector);
-    Fixture { collector, root, containers: RefCell::default(), sentinels: RefCell::default() }
+    Fixture {
+        runc: Runc::new(&root.root(), &collector.state_dir()),
+        docker: OnceCell::new(),
+        podman: OnceCell::new(),
+        cri: OnceCell::new(),
+        image: OnceCell::new(),
+        containers: RefCell::default(),
+        sentinels: Cell::default(),
+        collector,
+        root,
+    }
 }
 
 fn main() -> ExitCode {
@@ -111,7 +115,11 @@ fn main() -> ExitCode {
     suite::run(
         fixture,
         tests![
-            every_case_fires_what_it_must_and_nothing_else,
+            every_case_in_containers_of_runc,
+            every_case_in_containers_of_docker,
+            a_third_of_the_cases_in_podman,
+            a_third_of_the_cases_in_pods,
+            an_image_of_musl_and_a_static_program,
             an_alert_is_what_sidekick_takes,
             a_filter_is_applied_by_the_collector,
         ],
@@ -126,97 +134,65 @@ impl Fixture {
         whole.lines().map(line).collect()
     }
 
-    fn bundle(&self, options: Options, args: &[&str]) -> Bundle {
-        let capabilities: Vec<&str> = USUAL.iter().chain(options.capabilities).copied().collect();
-        Bundle::new(&self.root.root(), args).with(|spec| {
-            for set in ["bounding", "effective", "permitted"] {
-                spec["process"]["capabilities"][set] = json!(capabilities);
-            }
-            spec["process"]["noNewPrivileges"] = false.into();
-            // a directory of its own: this machine's may hold anything
-            let tmp = json!({ "destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid"] });
-            spec["mounts"].as_array_mut().expect("mounts").push(tmp);
-            if let Some(source) = options.mount {
-                let mount =
-                    json!({ "destination": "/h", "type": "bind", "source": source, "options": ["rbind", "ro"] });
-                spec["mounts"].as_array_mut().expect("mounts").push(mount);
-            }
-        })
+    /// A running container of an engine that is like this, with an empty network that has an address and a way out.
+    fn container(&self, engine: &dyn Engine, options: Options) -> String {
+        let known = |c: &&(&'static str, Options, String)| (c.0, c.1) == (engine.name(), options);
+        if let Some((_, _, id)) = self.containers.borrow().iter().find(known) {
+            return id.clone();
+        }
+        let id = engine.start(&options);
+        route(&engine.pid(&id));
+        self.containers.borrow_mut().push((engine.name(), options, id.clone()));
+        id
     }
 
-    /// Does something in a running container that is like this.
-    fn inside<T>(&self, options: Options, work: impl FnOnce(&Bundle) -> T) -> T {
-        let known = self.containers.borrow().iter().any(|(o, _)| *o == options);
-        if !known {
-            let bundle = self.bundle(options, &["sleep", "1000"]);
-            bundle.start(&self.collector.state_dir());
-            route(&bundle);
-            self.containers.borrow_mut().push((options, bundle));
-        }
-        let all = self.containers.borrow();
-        work(all.iter().find(|(o, _)| *o == options).map(|(_, b)| b).expect("just started"))
-    }
-
-    fn exec(&self, bundle: &Bundle, how: &[&str], args: &[&str]) -> Outcome {
-        let mut command = bundle.runtime(Some(&self.collector.state_dir()));
-        command.arg("exec");
-        let mut tty = false;
-        for option in how {
-            match option.split_once('=') {
-                Some((name, value)) => drop(command.arg(format!("--{name}")).arg(value)),
-                None => tty = true,
-            }
-        }
-        if tty {
-            command.arg("--tty");
-        }
-        command.arg(&bundle.id).args(args);
-        if !tty {
-            return program::run(&mut command);
-        }
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        let line: Vec<String> = words.map(|w| format!("'{}'", w.to_string_lossy())).collect();
-        let mut script = Command::new("script");
-        script.args(["-qec", &line.join(" "), "/dev/null"]).env("PORTHOLE_STATE_DIR", self.collector.state_dir());
-        program::run(&mut script)
+    /// Executes something in a plain container of runc.
+    fn inside(&self, args: &[&str]) -> Outcome {
+        self.runc.exec(&self.container(&self.runc, Options::default()), &[], args)
     }
 
     /// Waits until everything that has been done has been judged; all alerts.
     fn judged(&self) -> Vec<Value> {
-        *self.sentinels.borrow_mut() += 1;
-        let word = format!("sentinel-{}", self.sentinels.borrow());
-        self.inside(Options::default(), |b| self.exec(b, &[], &["/bin/true", &word]).ok("the sentinel"));
-        wait::until(&format!("the alert of {word}"), Duration::from_secs(20), || {
+        self.sentinels.set(self.sentinels.get() + 1);
+        let word = format!("sentinel-{}", self.sentinels.get());
+        self.inside(&["/bin/true", &word]).ok("the sentinel");
+        wait::until(&format!("the alert of {word}"), Duration::from_secs(60), || {
             let all = self.alerts();
             all.iter().any(|a| a["output_fields"]["proc.args"] == word).then_some(all)
         })
     }
 
-    /// The rules that a case has fired.
-    fn fired(&self, case: &Case, expected: &BTreeSet<String>) -> BTreeSet<String> {
-        let full_id = if case.entry {
-            let bundle = self.bundle(case.options, case.run);
-            let before = self.alerts().len();
-            bundle.run(Some(&self.collector.state_dir()));
-            return self.since(before, &bundle.id, expected);
-        } else {
-            self.inside(case.options, |bundle| {
-                if !case.setup.is_empty() {
-                    self.exec(bundle, &[], &["sh", "-c", case.setup]);
-                }
-                bundle.id.clone()
-            })
-        };
-        self.judged();
-        let before = self.alerts().len();
-        self.inside(case.options, |bundle| self.exec(bundle, case.how, case.run));
-        self.since(before, &full_id, expected)
+    /// Does everything that the cases need beforehand, in the containers that they run in.
+    fn set_up(&self, engine: &dyn Engine, cases: &[Case]) {
+        let mut kinds: Vec<Options> = vec![];
+        for case in cases.iter().filter(|c| !c.entry) {
+            if !kinds.contains(&case.options) {
+                kinds.push(case.options);
+            }
+        }
+        for options in kinds {
+            let own = cases.iter().filter(|c| !c.entry && c.options == options && !c.setup.is_empty());
+            let script: Vec<&str> = own.map(|c| c.setup).collect();
+            engine.exec(&self.container(engine, options), &[], &["sh", "-c", &script.join("\n")]);
+        }
     }
 
-    /// What a container has fired since there were so many alerts.
-    fn since(&self, before: usize, full_id: &str, expected: &BTreeSet<String>) -> BTreeSet<String> {
+    /// The rules that a case fires, beside our own.
+    fn fired(&self, engine: &dyn Engine, case: &Case, expected: &BTreeSet<String>, before: usize) -> BTreeSet<String> {
+        let id = if case.entry {
+            engine.run(&case.options, case.how, case.run)
+        } else {
+            let id = self.container(engine, case.options);
+            engine.exec(&id, case.how, case.run);
+            id
+        };
+        self.since(before, &id, expected)
+    }
+
+    /// What a container has fired since there were so many alerts, beside our own rule.
+    fn since(&self, before: usize, id: &str, expected: &BTreeSet<String>) -> BTreeSet<String> {
         let of = |all: &[Value]| -> BTreeSet<String> {
-            let own = |a: &&Value| a["output_fields"]["container.id"] == full_id[..12] && a["rule"] != "Sentinel";
+            let own = |a: &&Value| a["output_fields"]["container.id"] == id[..12] && a["rule"] != "Sentinel";
             all[before..].iter().filter(own).filter_map(|a| a["rule"].as_str()).map(str::to_owned).collect()
         };
         let started = std::time::Instant::now();
@@ -226,35 +202,146 @@ impl Fixture {
         }
         of(&self.judged())
     }
-}
 
-/// A way out for the container's packets, which ends there: connects to anywhere are then under way.
-fn route(bundle: &Bundle) {
-    let state = program::run(bundle.runtime(None).args(["state"]).arg(&bundle.id)).ok("runc state");
-    let state: Value = serde_json::from_slice(&state.stdout).expect("runc state is JSON");
-    let pid = state["pid"].to_string();
-    let script = "ip address add 10.99.0.2/24 dev lo && ip link set lo up && ip route add default dev lo src 10.99.0.2";
-    program::run(Command::new("nsenter").args(["-n", "-t", &pid, "sh", "-c", script])).ok("a route");
-}
-
-fn every_case_fires_what_it_must_and_nothing_else(f: &Fixture) {
-    let expectations = falco::expectations().expect("asked before");
-    let mut wrong = BTreeMap::new();
-    let only = std::env::var("PORTHOLE_CASE").unwrap_or_default();
-    for case in CASES.iter().filter(|c| only.is_empty() || c.id == only) {
-        let of_event = expectations.get(case.id).unwrap_or_else(|| panic!("no expectation of {}", case.id));
-        let expected: BTreeSet<String> =
-            of_event.iter().cloned().chain(case.also.iter().map(|r| (*r).into())).collect();
-        let got = f.fired(case, &expected);
-        if got != expected {
-            wrong.insert(case.id, format!("{:?} instead of {expected:?}", got));
+    /// Tries cases with an engine, one after the other.
+    fn try_all(&self, engine: &dyn Engine, cases: &[Case]) {
+        let expectations = falco::expectations().expect("asked before");
+        let only = std::env::var("PORTHOLE_CASE").unwrap_or_default();
+        let cases: Vec<Case> = cases.iter().filter(|c| only.is_empty() || c.id == only).copied().collect();
+        self.set_up(engine, &cases);
+        let mut before = self.judged().len();
+        let mut wrong = BTreeMap::new();
+        for case in &cases {
+            let of_event = expectations.get(case.id).unwrap_or_else(|| panic!("no expectation of {}", case.id));
+            let expected = of_event.iter().cloned().chain(case.also.iter().map(|r| (*r).into())).collect();
+            let got = self.fired(engine, case, &expected, before);
+            if got != expected {
+                wrong.insert(case.id, format!("{got:?} instead of {expected:?}"));
+            }
+            before = self.alerts().len();
         }
+        assert!(wrong.is_empty(), "{}: {} of {} cases:\n{wrong:#?}", engine.name(), wrong.len(), cases.len());
     }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{wrong:#?}", wrong.len(), CASES.len());
+
+    /// A root file system for images.
+    fn image(&self) -> &Path {
+        self.image.get_or_init(|| {
+            let root = self.collector.scratch().dir("image");
+            image::make(&root);
+            root
+        })
+    }
+
+    fn docker(&self) -> &Docker {
+        self.docker.get_or_init(|| {
+            let docker = Docker::start(&self.collector.state_dir(), &[]);
+            docker.import(self.image());
+            docker
+        })
+    }
+}
+
+/// A way out for the packets of the container with this process, which ends there: connects to anywhere are then under
+/// way.
+fn route(pid: &str) {
+    // no network that rules take for an own one or for a host's
+    let script =
+        "ip address add 172.31.9.2/24 dev lo && ip link set lo up && ip route add default dev lo src 172.31.9.2";
+    program::run(Command::new("nsenter").args(["-n", "-t", pid, "sh", "-c", script])).ok("a route");
+}
+
+fn every_case_in_containers_of_runc(f: &Fixture) {
+    f.try_all(&f.runc, CASES);
+}
+
+fn every_case_in_containers_of_docker(f: &Fixture) {
+    let all: Vec<Case> = CASES.iter().filter(|c| !c.of_runc).copied().collect();
+    f.try_all(f.docker(), &all);
+}
+
+/// Every third of those that an engine knows how to do.
+fn a_third(of: impl Fn(&Case) -> bool) -> Vec<Case> {
+    CASES.iter().filter(|c| of(c)).step_by(3).copied().collect()
+}
+
+fn a_third_of_the_cases_in_podman(f: &Fixture) {
+    let podman = f.podman.get_or_init(|| {
+        let podman = Podman::new(&f.collector.state_dir())?;
+        podman.import(f.image());
+        Ok(podman)
+    });
+    match podman {
+        Ok(podman) => f.try_all(podman, &a_third(|c| !c.of_runc)),
+        Err(why) => skip!("no podman: {why}"),
+    }
+}
+
+fn a_third_of_the_cases_in_pods(f: &Fixture) {
+    match f.cri.get_or_init(|| Cri::start(&f.collector.state_dir(), f.image())) {
+        Ok(cri) => {
+            let some = a_third(|c| !c.of_runc && c.how.is_empty() && !c.options.executable_memory);
+            assert!(some.len() * 10 >= CASES.len() * 3, "{} of {} cases", some.len(), CASES.len());
+            f.try_all(cri, &some);
+        }
+        Err(why) => skip!("no CRI: {why}"),
+    }
+}
+
+/// What busybox can do of the cases, by musl; and of a static program the start, with what is not seen of it said.
+fn an_image_of_musl_and_a_static_program(f: &Fixture) {
+    let root = f.collector.scratch().dir("musl");
+    if let Err(why) = image::make_musl(&root) {
+        skip!("no image of musl: {why}");
+    }
+    let docker = f.docker();
+    docker.import_as(&root, "porthole-musl:1");
+    let started = docker.run(&[
+        "run",
+        "--detach",
+        "--runtime",
+        docker::RUNTIME,
+        "--network",
+        "none",
+        "porthole-musl:1",
+        "probe",
+        "/etc/hostname",
+        "1000",
+    ]);
+    let id = started.ok("docker run").text();
+    Engine::exec(docker, &id, &[], &["sh", "-c", "echo > /root/.ssh/id_rsa"]);
+    let mut before = f.judged().len();
+    let mut fired = |id: &str, rules: &[&str]| {
+        let got = f.since(before, id, &rules.iter().map(|r| (*r).to_owned()).collect());
+        before = f.alerts().len();
+        assert_eq!(got.iter().map(String::as_str).collect::<Vec<_>>(), rules);
+    };
+    for (args, rules) in [
+        (&["cat", "/etc/shadow"][..], &["Read sensitive file untrusted"][..]),
+        (&["cat", "/etc/../etc/../etc/hostname"], &["Directory traversal monitored file read"]),
+        (&["find", "/root", "-name", "id_rsa"], &["Search Private Keys or Passwords", "Read ssh information"]),
+        (&["sh", "-c", "echo > /tmp/syslog"], &["Clear Log Activities"]),
+        (&["ls", "/root/.ssh"], &["Read ssh information"]),
+        (&["cat", "/proc/1/environ"], &["Read environment variable from /proc files"]),
+        (&["cat", "/etc/hostname"], &[]),
+        (&["sh", "-c", "probe-static /etc/shadow; :"], &[]),
+    ] {
+        Engine::exec(docker, &id, &[], args);
+        fired(&id, rules);
+    }
+    f.collector.wait_for("the static program is told to be a blind spot", |events| {
+        let blind = events.of_container(&id).filter(|e| e.kind() == "porthole.blindspot");
+        !blind.filter(|e| e.0.to_string().contains("/usr/bin/probe-static")).is_empty()
+    });
+    // the first process of a container is told by its spec
+    let with =
+        ["create", "--runtime", docker::RUNTIME, "--network", "none", "--cap-add", "NET_ADMIN", "porthole-musl:1"];
+    let id = docker.run(&[&with[..], &["probe-static", "/etc/hostname"]].concat()).ok("docker create").text();
+    docker.run(&["start", "--attach", &id]);
+    fired(&id, &["Container Run as Root User", "Launch Excessively Capable Container"]);
 }
 
 fn a_filter_is_applied_by_the_collector(f: &Fixture) {
-    f.inside(Options::default(), |b| f.exec(b, &[], &["cat", "/etc/hostname", "/etc/passwd"]));
+    f.inside(&["cat", "/etc/hostname", "/etc/passwd"]);
     f.judged();
     let filter = "fd.name = /etc/hostname and proc.aname = runc and not proc.name = sh";
     let events = program::run(&mut f.collector.porthole(&["events", "--format", "json", "--filter", filter]));
@@ -268,7 +355,7 @@ fn a_filter_is_applied_by_the_collector(f: &Fixture) {
 
 /// What falcosidekick asks of an alert before it takes it.
 fn an_alert_is_what_sidekick_takes(f: &Fixture) {
-    f.inside(Options::default(), |b| f.exec(b, &[], &["cat", "/etc/shadow"]));
+    f.inside(&["cat", "/etc/shadow"]);
     let all = f.judged();
     let priorities =
         ["Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug"].map(Value::from);

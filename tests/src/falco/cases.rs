@@ -7,8 +7,8 @@ pub struct Options {
     pub capabilities: &'static [&'static str],
     /// A directory of the host that is mounted at `/h`.
     pub mount: Option<&'static str>,
-    /// Engines call it privileged.
-    pub privileged: bool,
+    /// Programs can be executed from `/dev/shm`.
+    pub executable_memory: bool,
 }
 
 /// One case.
@@ -26,18 +26,22 @@ pub struct Case {
     pub options: Options,
     /// It is the container's own first process that is the case.
     pub entry: bool,
+    /// It is about a parent that is called runc, which with other engines it is not.
+    pub of_runc: bool,
     /// What other events of the same command fire.
     pub also: &'static [&'static str],
 }
 
-const PLAIN: Options = Options { capabilities: &[], mount: None, privileged: false };
+const PLAIN: Options = Options { capabilities: &[], mount: None, executable_memory: false };
+
+const MEMORY_OF_PROGRAMS: Options = Options { executable_memory: true, ..PLAIN };
 
 const fn with(capabilities: &'static [&'static str]) -> Options {
-    Options { capabilities, mount: None, privileged: false }
+    Options { capabilities, mount: None, executable_memory: false }
 }
 
 const fn case(id: &'static str, setup: &'static str, run: &'static [&'static str]) -> Case {
-    Case { id, setup, how: &[], run, options: PLAIN, entry: false, also: &[] }
+    Case { id, setup, how: &[], run, options: PLAIN, entry: false, of_runc: false, also: &[] }
 }
 
 const fn how(how: &'static [&'static str], case: Case) -> Case {
@@ -49,7 +53,7 @@ const fn in_container(options: Options, case: Case) -> Case {
 }
 
 const fn entry(id: &'static str, options: Options) -> Case {
-    Case { id, setup: "", how: &[], run: &["/bin/true"], options, entry: true, also: &[] }
+    Case { id, setup: "", how: &[], run: &["/bin/true"], options, entry: true, of_runc: false, also: &[] }
 }
 
 const DUP: &str = "import socket,os;s=socket.create_server(('127.0.0.1',0));c=socket.create_connection(s.getsockname());\
@@ -63,7 +67,15 @@ const METADATA: &str = "import socket;s=socket.socket();s.setblocking(0);s.conne
 const KUBERNETES: &str = "import socket;s=socket.socket();s.setblocking(False);\
                           s.connect_ex((socket.gethostbyname('kubernetes.default.svc.cluster.local'),443))";
 
-/// The cases that are tried in containers of runc. (064 wants an environment, which is not recorded.)
+const SERVER: &str = "import socket;s=socket.create_server(('0.0.0.0',8000));\
+                      c=socket.create_connection(('172.31.9.2',8000));s.accept()";
+const OUTWARD: &str = "import socket;s=socket.socket();s.setblocking(0);s.connect_ex(('203.0.113.1',80))";
+const DATAGRAM: &str = "import socket;s=socket.socket(2,2);s.connect_ex(('203.0.113.5',53))";
+const POOL: &str = "import socket;s=socket.socket();s.setblocking(0);\
+                    s.connect_ex((socket.gethostbyname('pool.minexmr.com'),3333))";
+
+/// The cases. (042 is not here: engines cannot make a privileged container where root lacks a capability. 064 wants an
+/// environment, which is not recorded.)
 pub const CASES: &[Case] = &[
     case("001", "", &["cat", "/etc/../etc/../etc/hostname"]),
     case("001-n1", "", &["cat", "/etc/hostname"]),
@@ -93,12 +105,15 @@ pub const CASES: &[Case] = &[
     in_container(with(&["CAP_SYS_ADMIN"]), case("023", "", &["sh", "-c", "echo x > /tmp/release_agent"])),
     case("023-n1", "", &["sh", "-c", "echo x > /tmp/release_agent"]),
     case("024", "", &["python3", "-c", ATTACH]),
+    case("022-n1", "ln -s /bin/true /tmp/debugfs", &["/tmp/debugfs"]),
     case("025-n1", "", &["python3", "-c", "import ctypes;ctypes.CDLL(None).ptrace(7,1,0,0)"]),
     case("026", "", &["grep", "-r", "aws_access_key_id", "/tmp"]),
+    in_container(MEMORY_OF_PROGRAMS, case("029", "cp /bin/true /dev/shm/t", &["/dev/shm/t"])),
     how(&["cwd=/dev/shm"], case("030", "echo true > /dev/shm/x.sh", &["sh", "./x.sh"])),
     case("031", "cp /bin/ls /usr/local/bin/newls", &["newls"]),
     case("031-n1", "", &["ls"]),
     case("033", MEMORY, &["sh", "-c", "python3 /tmp/m.py; :"]),
+    Case { of_runc: true, ..case("033-n1", MEMORY, &["python3", "/tmp/m.py"]) },
     case("034", "", &["python3", "-c", "open('/tmp/.bashrc','a')"]),
     case("034-n1", "", &["bash", "-c", "echo >> /tmp/.bashrc"]),
     case("035", "mkdir -p /etc/cron.d", &["touch", "/etc/cron.d/x"]),
@@ -109,10 +124,14 @@ pub const CASES: &[Case] = &[
     case("041", "", &["unshare", "-U", "true"]),
     in_container(with(&["CAP_SYS_ADMIN"]), case("041-n1", "", &["unshare", "-U", "true"])),
     entry("042-n1", PLAIN),
+    entry("043-n1", PLAIN),
     entry("043", with(&["CAP_NET_ADMIN"])),
     how(&["user=1:1"], case("047", "", &["python3", "-c", "import os;os.setuid(1)"])),
     case("047-n1", "", &["python3", "-c", "import os;os.setuid(1)"]),
+    case("045-n1", "ln -sf /bin/true /tmp/curl", &["/tmp/curl", "http://x"]),
+    case("046-n1", "", &["python3", "-c", DATAGRAM]),
     case("049", "", &["python3", "-c", METADATA]),
+    case("050", "", &["python3", "-c", METADATA]),
     case("051", "ln -s /bin/true /tmp/apt-get", &["/tmp/apt-get", "--version"]),
     case("056", "echo hi > /tmp/f2", &["chmod", "u+s", "/tmp/f2"]),
     case("056-n1", "echo hi > /tmp/f3", &["chmod", "755", "/tmp/f3"]),
@@ -128,7 +147,7 @@ pub const CASES: &[Case] = &[
     case("068", "", &["touch", "/usr/bin/x"]),
     case("070", "", &["touch", "/etc/x"]),
     case("074", "touch /usr/bin/x", &["rm", "/usr/bin/x"]),
-    case("075", "touch /usr/bin/x", &["mv", "/usr/bin/x", "/tmp/x"]),
+    case("075", "touch /usr/bin/y", &["mv", "/usr/bin/y", "/tmp/y"]),
     case("076", "", &["mkdir", "/usr/bin/d"]),
     entry("077", Options { mount: Some("/etc"), ..PLAIN }),
     entry("077-n1", Options { mount: Some("/opt"), ..PLAIN }),
@@ -147,4 +166,14 @@ pub const CASES: &[Case] = &[
     case("089", "ln -sf /bin/bash /tmp/nginx", &["/tmp/nginx", "-c", "bash -i -c true; :"]),
     case("090", "touch /dev/sda", &["cat", "/dev/sda"]),
     case("091", "mkdir -p /host; touch /host/x", &["cat", "/host/x"]),
+    case("092", "", &["python3", "-c", SERVER]),
+    case("093", "", &["cat", "/root/.bashrc"]),
+    case("094", "", &["python3", "-c", SERVER]),
+    case("095", "", &["python3", "-c", OUTWARD]),
+    case("098", "", &["mkdir", "/tmp/.hidd"]),
+    case("099", "echo 203.0.113.7 pool.minexmr.com >> /etc/hosts", &["python3", "-c", POOL]),
+    case("100", "echo hi > /tmp/f4", &["chmod", "+x", "/tmp/f4"]),
+    case("101", "", &["python3", "-c", "import os;os.open('/tmp/n',os.O_CREAT|os.O_WRONLY,0o755)"]),
+    entry("102", PLAIN),
+    how(&["user=1:1"], entry("102-n1", PLAIN)),
 ];

@@ -2,6 +2,8 @@
 //! They lie in a folder that `PORTHOLE_FALCO_DATA` names (default `../shared/falco` beside the repository).
 
 pub mod cases;
+pub mod engines;
+pub mod image;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,12 +24,15 @@ pub fn upstream() -> Option<Vec<PathBuf>> {
     all.iter().all(|p| p.is_file()).then_some(all)
 }
 
-/// Which rules each case's event fires, by the case's id.
+/// Which rules each case's event fires, by the case's id. Those that are off by default are on.
 pub fn expectations() -> Option<BTreeMap<String, BTreeSet<String>>> {
     let bytes = std::fs::read(folder().join("replay.json")).ok()?;
     let all: Value = serde_json::from_slice(&bytes).expect("replay.json is JSON");
     let events = all["events"].as_array().expect("events");
-    let names = |v: &Value| v.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let names = |v: &Value| -> Vec<String> {
+        v.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
     let id = |v: &Value| v["id"].as_str().unwrap_or("").trim_start_matches("case-").to_owned();
-    Some(events.iter().map(|e| (id(e), names(&e["fires"]))).collect())
+    let fired = |e: &Value| names(&e["fires"]).into_iter().chain(names(&e["fires_if_enabled"])).collect();
+    Some(events.iter().map(|e| (id(e), fired(e))).collect())
 }
