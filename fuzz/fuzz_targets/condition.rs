@@ -12,6 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(expr) => expr,
         Err(e) => return assert!(text.is_char_boundary(e.at), "a place in the text: {e:?}"),
     };
+    // to compile a regular expression takes fifty times as long as all else: one of sixteen
+    if text.contains("regex") && !text.len().is_multiple_of(16) {
+        return;
+    }
     let mut program = Program::default();
     let mut warnings = vec![];
     let compiled = program.add(&expr, &VOCABULARY, &mut warnings);

@@ -48,13 +48,13 @@ fn values_that_are_repeated_by_aliases_are_as_long_as_a_condition_may_be() {
     let text = format!(
         "- &l [{}]\n- &r [{}]\n- &v [{}]\n",
         vec!["x".repeat(60); 30].join(","),
-        vec!["*l"; 9].join(","),
+        ["*l"; 9].join(","),
         vec!["*r"; 10_000].join(",")
     );
     // the lists are no items: only what is named in a rule counts
     let text = text.replace("- &l", "- ignored: &l").replace("- &r", "- ignored: &r").replace("- &v", "- ignored: &v");
-    let fields = vec!["proc.name"; 9].join(",");
-    let ops = vec!["in"; 9].join(",");
+    let fields = ["proc.name"; 9].join(",");
+    let ops = ["in"; 9].join(",");
     let exceptions =
         format!("  exceptions:\n    - name: e\n      fields: [{fields}]\n      comps: [{ops}]\n      values: *v\n");
     let said = problem(text + &rule("evt.type = open", "o") + &exceptions);

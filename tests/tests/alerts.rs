@@ -318,7 +318,7 @@ fn an_image_of_musl_and_a_static_program(f: &Fixture) {
     for (args, rules) in [
         (&["cat", "/etc/shadow"][..], &["Read sensitive file untrusted"][..]),
         (&["cat", "/etc/../etc/../etc/hostname"], &["Directory traversal monitored file read"]),
-        (&["find", "/root", "-name", "id_rsa"], &["Search Private Keys or Passwords", "Read ssh information"]),
+        (&["find", "/root", "-name", "id_rsa"], &["Read ssh information", "Search Private Keys or Passwords"]),
         (&["sh", "-c", "echo > /tmp/syslog"], &["Clear Log Activities"]),
         (&["ls", "/root/.ssh"], &["Read ssh information"]),
         (&["cat", "/proc/1/environ"], &["Read environment variable from /proc files"]),
