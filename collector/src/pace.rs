@@ -46,9 +46,15 @@ impl<T> Feeder<T> {
     }
 
     /// Sends, however long the next stage is behind. (It only goes away when the pipeline is being torn down.)
-    pub fn send(&self, mut message: T) {
+    pub fn send(&self, message: T) {
+        self.send_waiting(message, || ());
+    }
+
+    /// The same; calls `waiting` again and again meanwhile.
+    pub fn send_waiting(&self, mut message: T, waiting: impl Fn()) {
         while let Err(TrySendError::Full(same)) = self.offer(message) {
             message = same;
+            waiting();
             thread::sleep(FULL);
         }
     }

@@ -77,6 +77,7 @@ pub struct Pipeline {
     registry: Arc<Mutex<Vec<Arc<Container>>>>,
     totals: Arc<Counters>,
     events: Arc<AtomicU64>,
+    turns: Arc<AtomicU64>,
     outputs: Vec<Arc<Mutex<OutputStatus>>>,
     state_dir: PathBuf,
     started_ns: u64,
@@ -115,6 +116,7 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
     let registry = Arc::new(Mutex::new(vec![]));
     let totals = Arc::new(Counters::default());
     let events = Arc::new(AtomicU64::new(0));
+    let turns = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
     let (woken, wake) =
         nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|e| Error::new(format!("cannot make a pipe: {e}")))?;
@@ -126,6 +128,7 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
         kept,
         stop: stop.clone(),
         wake: woken,
+        turns: turns.clone(),
     };
     let (messages, tag_in) = crossbeam_channel::bounded(CHANNEL);
     let (tagged, out_in) = crossbeam_channel::bounded(BATCHES);
@@ -146,6 +149,7 @@ fn wire(options: Options, kept: Kept, restarts: Option<u64>, lock: Flock<File>) 
         registry,
         totals,
         events,
+        turns,
         outputs,
         state_dir,
         started_ns,
@@ -204,6 +208,11 @@ pub(crate) fn lock_state(state_dir: &Path, name: &str, patience: Duration) -> Re
 }
 
 impl Pipeline {
+    /// Grows several times a second as long as containers are heard, also while an output is behind.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Relaxed)
+    }
+
     /// Counters as of now.
     pub fn status(&self) -> Status {
         // held: a container's numbers must not stand in both sums, or in none

@@ -3,7 +3,9 @@
 //!
 //! `PORTHOLE_TEST_FULL=1`: a hundred times, while twenty containers work.
 
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use porthole_tests::bundle::Bundle;
 use porthole_tests::collector::Collector;
@@ -148,6 +150,31 @@ fn worker_held_for_five_seconds() {
         kill(worker, Signal::SIGSTOP).expect("it runs");
         std::thread::sleep(Duration::from_secs(5));
         kill(worker, Signal::SIGCONT).expect("it runs");
+    });
+}
+
+/// One of a process's threads.
+fn thread(process: Pid, name: &str) -> Pid {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+    let is = |path: &std::path::Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|n| n.trim() == name);
+    let found = tasks.map(|t| t.path()).find(|path| is(path)).expect("the thread");
+    Pid::from_raw(found.file_name().and_then(|n| n.to_str()?.parse().ok()).expect("a number"))
+}
+
+/// The other threads go on, the one that says "I live" among them.
+#[test]
+fn a_worker_that_hears_no_container_any_more_is_replaced() {
+    under_load("ingest held", 1, |c| {
+        let worker = worker(c);
+        let ingest = thread(worker, "ingest");
+        ptrace::seize(ingest, ptrace::Options::empty()).expect("it may be traced");
+        ptrace::interrupt(ingest).expect("it is traced");
+        let another = || {
+            // its end is ours to see, before the supervisor sees the process's
+            let _ = waitpid(ingest, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL));
+            c.worker().filter(|new| *new != worker.as_raw())
+        };
+        wait::until("another worker", Duration::from_secs(90), another);
     });
 }
 

@@ -244,7 +244,8 @@ fn worker(args: Args, state_dir: Option<PathBuf>) -> Result<(), Stop> {
             let _ = kill(Pid::parent(), Signal::SIGHUP);
         }
     };
-    let waited = serve(&signals, &control, &programs, refresh);
+    let turns = || live.ask(Pipeline::turns).unwrap_or_default();
+    let waited = serve(&signals, &control, &programs, turns, refresh);
     let mut status = live.take().map(Pipeline::stop).unwrap_or_default();
     if let Some(detector) = detector {
         finish(&detector, &control, &programs);
@@ -289,8 +290,15 @@ fn kept(control: &Control) -> Result<(HashMap<String, OwnedFd>, u64), Error> {
     }
 }
 
-/// Until the worker shall stop; says meanwhile that it lives.
-fn serve(signals: &Signals, control: &Control, programs: &Programs, mut refresh: impl FnMut()) -> Result<(), Error> {
+/// Until the worker shall stop; says meanwhile that it lives, as long as what `turns` counts goes on.
+fn serve(
+    signals: &Signals,
+    control: &Control,
+    programs: &Programs,
+    turns: impl Fn() -> u64,
+    mut refresh: impl FnMut(),
+) -> Result<(), Error> {
+    let mut before = None;
     let mut beaten = Instant::now();
     loop {
         let left = BEAT.saturating_sub(beaten.elapsed());
@@ -303,7 +311,10 @@ fn serve(signals: &Signals, control: &Control, programs: &Programs, mut refresh:
         }
         if beaten.elapsed() >= BEAT {
             beaten = Instant::now();
-            let _ = control.say(&Word::Beat);
+            let now = Some(turns());
+            if std::mem::replace(&mut before, now) != now {
+                let _ = control.say(&Word::Beat);
+            }
             refresh();
         }
     }

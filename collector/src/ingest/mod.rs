@@ -43,7 +43,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,8 @@ pub(crate) struct Setup {
     pub stop: Arc<AtomicBool>,
     /// Readable when `stop` has been set.
     pub wake: OwnedFd,
+    /// Grows as long as the stage lives.
+    pub turns: Arc<AtomicU64>,
 }
 
 /// What an epoll event is about.
@@ -196,6 +198,7 @@ impl Ingest {
 
     /// Waits for the next thing to do (at most `longest`), and does what is due.
     fn turn(&mut self, longest: Option<Duration>) {
+        self.pulse();
         let now = Instant::now();
         let next = [self.due.peek().map(|d| d.0.0), self.awaiting.peek().map(|a| a.0.at), self.behind_due(now)];
         let until_next = next.into_iter().flatten().map(|at| at.saturating_duration_since(now)).min();
@@ -265,6 +268,11 @@ impl Ingest {
         }
     }
 
+    /// It lives: said by each turn, and while the next stage is behind.
+    fn pulse(&self) {
+        self.setup.turns.fetch_add(1, Relaxed);
+    }
+
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
@@ -272,7 +280,7 @@ impl Ingest {
 
     /// Hands a message on; waits while the next stage is behind (the rings hold what comes meanwhile).
     fn send(&self, message: Message) {
-        self.tx.send(message);
+        self.tx.send_waiting(message, || self.pulse());
     }
 
     fn now_ns(&self) -> u64 {

@@ -34,6 +34,7 @@ impl Stage {
         let state = std::env::temp_dir().join(format!("porthole-stage-{name}-{}", std::process::id()));
         make(&state, "c");
         let setup = Setup {
+            turns: Default::default(),
             state_dir: state.clone(),
             registry: Arc::default(),
             totals: Arc::new(Counters::default()),
