@@ -40,7 +40,8 @@
 //! ```
 //!
 //! The way of a rule: [`yaml`] → [`load`] (items, then text with lists put in) → [`parse`] → [`ast`] with macros put in →
-//! [`resolve`] and [`program`] (checks with types, shared by all rules) and [`types`] (for which events) → [`ruleset`].
+//! [`resolve`] and [`program`] (checks with types, shared by all rules) and [`types`] (for which events) → [`ruleset`], which
+//! puts together for each type of event what its rules have in common (`decide`).
 //! [`format`] makes lines of events. [`problem`] has Falco's error and warning codes.
 //!
 //! What differs from Falco: a list of networks is compared as a whole also for `fd.net` (Falco looks at the first alone);
@@ -48,6 +49,7 @@
 //! there is no check of the files against a JSON schema, whose verdict Falco logs only.
 
 pub mod ast;
+mod decide;
 pub mod event;
 pub mod format;
 pub mod function;

@@ -88,6 +88,12 @@ impl Matcher {
         }
     }
 
+    /// Whether it fits whatever is not the constant.
+    pub(crate) fn is_negative(&self) -> bool {
+        matches!(self, Matcher::Text(Op::NotEqual, _) | Matcher::Int(Op::NotEqual, _) | Matcher::Bool(Op::NotEqual, _))
+            || self.is_negative_address()
+    }
+
     fn is_negative_address(&self) -> bool {
         matches!(self, Matcher::Ip(Op::NotEqual, _) | Matcher::Net(Op::NotEqual, _) | Matcher::Uint(Op::NotEqual, _))
     }
@@ -114,7 +120,7 @@ fn text_fits(op: Op, got: &str, want: &str) -> bool {
     match op {
         Op::Equal => got == want,
         Op::NotEqual => got != want,
-        Op::Contains => got.contains(want),
+        Op::Contains => memchr::memmem::find(got.as_bytes(), want.as_bytes()).is_some(),
         Op::Startswith => got.starts_with(want),
         Op::Endswith => got.ends_with(want),
         Op::Icontains => contains_ignoring_case(got.as_bytes(), want.as_bytes()),

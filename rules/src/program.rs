@@ -3,12 +3,15 @@
 //! Rules share most of what they ask (macros are put in whole), so equal parts of conditions are one node here, and a
 //! node's answer is kept while one event is judged.
 
+pub(crate) mod fold;
+
 use crate::ast::{Check as Written, Expr, Modifier, Op, Operand, Right, Shape};
 use crate::event::{Event, Value};
 use crate::function::Source;
 use crate::matcher::{Matcher, is_simple, ordered};
 use crate::resolve::{self, CompileError, Resolved};
 use crate::vocabulary::{Type, Vocabulary};
+use fold::Joint;
 use std::collections::{HashMap, HashSet};
 
 /// A node's number.
@@ -79,7 +82,9 @@ enum Every {
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     nodes: Vec<Node>,
+    costs: Vec<u32>,
     by_text: HashMap<String, NodeId>,
+    by_joint: HashMap<Joint, NodeId>,
 }
 
 /// Answers that are kept while one event is judged.
@@ -88,6 +93,8 @@ pub struct Scratch {
     epoch: u32,
     /// Epoch and answer of each node.
     known: Vec<(u32, bool)>,
+    /// Rules that are true.
+    pub(crate) hits: Vec<u32>,
 }
 
 impl Scratch {
@@ -136,8 +143,7 @@ impl Program {
         if let Some(known) = self.by_text.get(&text) {
             return Ok(*known);
         }
-        let id = self.nodes.len() as NodeId;
-        self.nodes.push(node);
+        let id = self.push(node);
         self.by_text.insert(text, id);
         Ok(id)
     }

@@ -1,12 +1,15 @@
 //! Rules, ready to judge events.
 
 use crate::ast::Expr;
+use crate::decide::Tree;
 use crate::event::Event;
 use crate::format::Format;
 use crate::load::Priority;
+use crate::program::fold::Folded;
 use crate::program::{NodeId, Program, Scratch};
 use crate::types::TypeSet;
 use crate::vocabulary::Vocabulary;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One rule.
@@ -42,7 +45,7 @@ pub struct Ruleset {
     program: Program,
     vocabulary: Arc<Vocabulary>,
     /// Rules to be judged, by the number of the event's type; the last for types that nobody has named.
-    by_type: Vec<Vec<u32>>,
+    by_type: Vec<Arc<Tree>>,
 }
 
 impl Ruleset {
@@ -54,11 +57,32 @@ impl Ruleset {
 
     fn index(&mut self) {
         let types = self.vocabulary.events().len();
-        let of = |n: Option<usize>| {
-            let wanted = self.rules.iter().enumerate().filter(|(_, r)| r.enabled && r.types.has(n));
-            wanted.map(|(n, _)| n as u32).collect()
-        };
-        self.by_type = (0..types).map(Some).chain([None]).map(of).collect();
+        // most types are asked the same
+        let mut trees = HashMap::new();
+        self.by_type = (0..types)
+            .map(Some)
+            .chain([None])
+            .map(|n| {
+                let open = self.open(n);
+                trees.entry(open).or_insert_with_key(|open| Arc::new(Tree::new(open, &self.program))).clone()
+            })
+            .collect();
+    }
+
+    /// The rules that can be true for one type, each with what it depends on, if that is anything else.
+    fn open(&mut self, n: Option<usize>) -> Vec<(u32, Option<NodeId>)> {
+        let Ruleset { rules, program, vocabulary, .. } = self;
+        let name = n.map(|n| vocabulary.events()[n].name.as_str());
+        let mut known = HashMap::new();
+        let mut open = vec![];
+        for (number, rule) in rules.iter().enumerate().filter(|(_, r)| r.enabled && r.types.has(n)) {
+            match name.map_or(Folded::Open(rule.node), |name| program.fold(rule.node, name, &mut known)) {
+                Folded::Open(node) => open.push((number as u32, Some(node))),
+                Folded::Is(true) => open.push((number as u32, None)),
+                Folded::Is(false) => {}
+            }
+        }
+        open
     }
 
     /// The rules, in the order of their first definition.
@@ -87,12 +111,12 @@ impl Ruleset {
     /// The types of events that some rule is judged for, by their numbers; whether also others.
     pub fn types(&self) -> (Vec<usize>, bool) {
         let types = self.by_type.len() - 1;
-        let wanted = (0..types).filter(|n| !self.by_type[*n].is_empty()).collect();
-        (wanted, !self.by_type[types].is_empty())
+        let wanted = |n| self.rules.iter().any(|r| r.enabled && r.types.has(n));
+        ((0..types).filter(|n| wanted(Some(*n))).collect(), wanted(None))
     }
 
     /// Calls `f` with every rule that is true for an event, in the order of their definition, until it returns `false`.
-    /// `kind` is the event's type in the vocabulary, if it has one.
+    /// `kind` is the event's type in the vocabulary, if it has one; the event's `evt.type` must then be its name.
     pub fn judge<'r, E: Event>(
         &'r self,
         kind: Option<usize>,
@@ -101,16 +125,20 @@ impl Ruleset {
         mut f: impl FnMut(&'r Rule) -> bool,
     ) {
         let types = self.by_type.len() - 1;
-        let candidates = &self.by_type[kind.filter(|n| *n < types).unwrap_or(types)];
-        if candidates.is_empty() {
+        let tree = &self.by_type[kind.filter(|n| *n < types).unwrap_or(types)];
+        if tree.is_empty() {
             return;
         }
         scratch.next();
-        for n in candidates {
-            let rule = &self.rules[*n as usize];
-            if self.program.judge(rule.node, event, scratch) && !f(rule) {
-                return;
+        let mut hits = std::mem::take(&mut scratch.hits);
+        hits.clear();
+        tree.walk(&self.program, event, scratch, |rule| hits.push(rule));
+        hits.sort_unstable();
+        for n in &hits {
+            if !f(&self.rules[*n as usize]) {
+                break;
             }
         }
+        scratch.hits = hits;
     }
 }

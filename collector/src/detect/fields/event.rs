@@ -38,15 +38,15 @@ pub(super) const FIELDS: Table = &[
     ("evt.failed", |s, _| s.event.rawres.and_then(|res| flag(res < 0))),
     ("evt.count", |_, _| Some(Value::Uint(1))),
     ("evt.count.error", |s, _| Some(Value::Uint(s.event.rawres.is_some_and(|res| res < 0).into()))),
-    ("evt.is_open_read", |s, _| open_flags(s).map(|f| Value::Bool(f.contains("O_RDONLY") || f.contains("O_RDWR")))),
-    ("evt.is_open_write", |s, _| open_flags(s).map(|f| Value::Bool(f.contains("O_WRONLY") || f.contains("O_RDWR")))),
-    ("evt.is_open_create", |s, _| open_flags(s).map(|f| Value::Bool(makes_file(f)))),
-    ("evt.is_open_exec", |s, _| open_flags(s).map(|f| Value::Bool(makes_file(f) && is_executable(s)))),
-    ("fs.path.name", |s, _| match open_flags(s) {
+    ("evt.is_open_read", |s, _| s.opened().map(|o| Value::Bool(o.read))),
+    ("evt.is_open_write", |s, _| s.opened().map(|o| Value::Bool(o.write))),
+    ("evt.is_open_create", |s, _| s.opened().map(|o| Value::Bool(o.create))),
+    ("evt.is_open_exec", |s, _| s.opened().map(|o| Value::Bool(o.create && is_executable(s)))),
+    ("fs.path.name", |s, _| match s.opened() {
         Some(_) => text(s.text_of("fd.name")?),
         None => path(s, NAMES, true),
     }),
-    ("fs.path.nameraw", |s, _| match open_flags(s) {
+    ("fs.path.nameraw", |s, _| match s.opened() {
         Some(_) => text(s.text_of("fd.nameraw")?),
         None => path(s, NAMES, false),
     }),
@@ -83,17 +83,28 @@ pub(crate) fn hostname() -> &'static str {
     })
 }
 
-/// The flags of an open, as text; for creat those that it stands for.
-fn open_flags<'a>(s: &Subject<'a>) -> Option<&'a str> {
-    match s.event.evt_type {
-        "open" | "openat" | "openat2" => s.text_of("evt.arg.flags"),
-        "creat" => Some("O_TRUNC|O_CREAT|O_WRONLY"),
-        _ => None,
-    }
+/// What an open is for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opened {
+    read: bool,
+    write: bool,
+    create: bool,
 }
 
-fn makes_file(flags: &str) -> bool {
-    flags.contains("O_CREAT") || flags.contains("O_TMPFILE")
+/// Of an open's flags; for creat those that it stands for.
+pub(super) fn opened(s: &Subject) -> Option<Opened> {
+    let flags = match s.event.evt_type {
+        "open" | "openat" | "openat2" => s.text_of("evt.arg.flags")?,
+        "creat" => "O_TRUNC|O_CREAT|O_WRONLY",
+        _ => return None,
+    };
+    let mut opened = Opened::default();
+    for flag in flags.split('|') {
+        opened.read |= matches!(flag, "O_RDONLY" | "O_RDWR");
+        opened.write |= matches!(flag, "O_WRONLY" | "O_RDWR");
+        opened.create |= matches!(flag, "O_CREAT" | "O_TMPFILE");
+    }
+    Some(opened)
 }
 
 /// Whether the mode of an open that makes a file has a bit of execution.

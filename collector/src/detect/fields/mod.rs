@@ -13,7 +13,7 @@ use crate::event::Mount;
 use crate::event::{ContainerInfo, Event, Process, Value as Own};
 use porthole_rules::event::{Asked, Event as Judged, Value};
 use porthole_rules::vocabulary::{EventType, Info, Type, Vocabulary};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 
 pub(crate) use event::hostname;
@@ -129,13 +129,19 @@ pub struct Subject<'a> {
     event: &'a Event,
     fields: &'a Fields,
     memo: &'a Memo,
+    opened: OnceCell<Option<event::Opened>>,
 }
 
 impl<'a> Subject<'a> {
     /// `memo` may be used for one event after the other.
     pub fn new(event: &'a Event, fields: &'a Fields, memo: &'a Memo) -> Subject<'a> {
         memo.epoch.set(memo.epoch.get().wrapping_add(1));
-        Subject { event, fields, memo }
+        Subject { event, fields, memo, opened: OnceCell::new() }
+    }
+
+    /// What is opened for what, if anything is.
+    fn opened(&self) -> Option<event::Opened> {
+        *self.opened.get_or_init(|| event::opened(self))
     }
 
     fn process(&self) -> Option<&'a Process> {
