@@ -219,7 +219,10 @@ fn imports_of_containerd(f: &Fixture) {
     let (place, drop_in) = (Place::new(dir.join("config.toml"), dir.join("kept")), dir.join("more/50-own.toml"));
     let dump = || {
         let mut dump = Command::new("containerd");
-        program::run(dump.arg("-c").arg(&place.config).args(["config", "dump"])).ok("containerd config dump").text()
+        let dump = program::run(dump.arg("-c").arg(&place.config).args(["config", "dump"]));
+        // the files that were read are listed in any order
+        let lines = dump.ok("containerd config dump").text();
+        lines.lines().filter(|line| !line.starts_with("imports = ")).collect::<Vec<_>>().join("\n")
     };
     fs::create_dir(dir.join("more")).expect("an own directory");
     fs::write(&place.config, &main).expect("an own file");
