@@ -6,7 +6,7 @@ mod support;
 
 use nix::time::{ClockId, clock_gettime};
 use porthole_collector::detect::outputs::Target;
-use porthole_collector::detect::{Detector, Plan};
+use porthole_collector::detect::{Detector, Plan, stories};
 use porthole_collector::event::Event;
 use porthole_collector::pipeline::{self, Options, Publish, Sink, Without};
 use porthole_common::limits::RING_HEADER;
@@ -108,7 +108,8 @@ fn cpu() -> Duration {
 }
 
 fn main() {
-    let modes = [("counted", false, false), ("JSON lines in a file", true, false), ("upstream's rules", false, true)];
+    let modes =
+        [("counted", false, false), ("JSON lines in a file", true, false), ("upstream's rules, stories", false, true)];
     for (title, file, judged) in modes {
         if judged && upstream().is_none() {
             println!("SKIP: upstream's rules are not in PORTHOLE_FALCO_DATA");
@@ -146,7 +147,11 @@ fn round(file: bool, judged: bool) -> u64 {
     let mut publish: Arc<dyn Publish> = hub.clone();
     if let Some(rules) = upstream().filter(|_| judged) {
         let target = Target::File { path: "/dev/null".into(), keep_open: true };
-        publish = Arc::new(Detector::start(&Plan::of(rules, target), Some(publish)).expect("upstream's rules"));
+        // as the collector does it unless it is told otherwise
+        let stories =
+            stories::Plan { keep: stories::KEEP, bytes: stories::BYTES, records: stories::RECORDS, dir: None };
+        let plan = Plan { stories: Some(stories), ..Plan::of(rules, target) };
+        publish = Arc::new(Detector::start(&plan, Some(publish)).expect("upstream's rules"));
     }
     let sinks = if file { vec![Sink::File(state.events())] } else { vec![] };
     let options = Options { state_dir: state.path.clone(), sinks, hub: Some(publish), without: Without::default() };
