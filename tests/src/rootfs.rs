@@ -1,6 +1,7 @@
 //! A small root file system for containers, of dynamic programs copied from this machine: a static busybox would show
 //! nothing, as no agent can be loaded into it.
 
+use crate::scratch::Scratch;
 use crate::targets;
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -30,6 +31,16 @@ const TARGETS: [&str; 3] = ["calls", "probe", "many"];
 
 /// A shell script in the image, as entrypoint of tests: `#!` is followed like any other program.
 const SCRIPT: &str = "#!/bin/sh\ncat /etc/hostname >/dev/null\nexec /bin/true\n";
+
+/// One in this scratch directory: see [`make`].
+///
+/// # Panics
+/// If something cannot be copied.
+pub fn of(scratch: &Scratch) -> PathBuf {
+    let root = scratch.dir("root");
+    make(&root);
+    root
+}
 
 /// Makes the root file system in `root`.
 ///

@@ -135,8 +135,7 @@ fn fakeroot_pretends_and_the_record_shows_what_was_asked() {
 fn snoopy_logs_every_exec_in_a_container() {
     let Some(library) = debian("libsnoopy.so.0.0.0") else { return };
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     std::fs::copy(library, root.join("lib/libsnoopy.so")).expect("an own directory");
     std::fs::write(root.join("etc/snoopy.ini"), "[snoopy]\nmessage_format = %{cmdline}\noutput = file:/tmp/snoopy\n")
         .expect("an own directory");
@@ -162,8 +161,7 @@ fn snoopy_logs_every_exec_in_a_container() {
 fn an_allocator_in_a_container() {
     let Some(library) = debian("libjemalloc.so.2") else { return };
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     let listed = program::run(Command::new("ldd").arg(&library)).ok("ldd").text();
     for needed in listed.split_whitespace().filter(|w| w.starts_with('/')).chain([library.as_str()]) {
         std::fs::create_dir_all(root.join(&needed[1..]).parent().expect("a file's")).expect("an own directory");

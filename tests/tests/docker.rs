@@ -15,8 +15,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     let docker = Docker::start(&collector.state_dir(), &[]);
     docker.import(&root);
     Fixture { docker, collector }

@@ -46,8 +46,7 @@ fn fixture() -> Fixture {
         // JSON is YAML
         vec!["--config".into(), scratch.file("config.yaml", config.to_string()).display().to_string()]
     });
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     Fixture { root, collector }
 }
 

@@ -20,8 +20,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     let podman = Podman::new(&collector.state_dir());
     if let Ok(podman) = &podman {
         podman.import(&root);

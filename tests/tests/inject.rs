@@ -23,8 +23,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     copy(&targets::glibc("probe"), &root.join("t/setuid"), 0o4755);
     copy(&targets::glibc("sandbox"), &root.join("t/sandbox"), 0o755);
     copy(&targets::library("ctorlib"), &root.join("lib/ctorlib.so"), 0o755);

@@ -195,8 +195,7 @@ fn a_full_disk((): &()) {
 
 fn rings_take_a_twentieth_of_the_memory_limit((): &()) {
     let collector = Collector::stopped();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     const MIB: u64 = 1024 * 1024;
     let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
     if !controllers.contains("memory") && !std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {

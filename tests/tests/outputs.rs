@@ -46,8 +46,7 @@ impl Place {
             // JSON is YAML
             vec!["--config".into(), scratch.file("config.yaml", config.to_string()).display().to_string()]
         });
-        let root = collector.scratch().dir("root");
-        rootfs::make(&root);
+        let root = rootfs::of(collector.scratch());
         let container = Bundle::new(&root, &["/bin/sleep", "1000"]);
         container.start(&collector.state_dir());
         Place { container, collector }

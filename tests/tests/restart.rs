@@ -110,8 +110,7 @@ fn away_while_a_container_begins() {
 #[test]
 fn away_while_a_container_lives_and_ends() {
     let mut collector = Collector::stopped();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     let bundle = Bundle::new(&root, &["/t/probe", "/etc/secret"]);
     let out = bundle.run(Some(&collector.state_dir()));
     assert_eq!(out.status, 3, "{out:?}");

@@ -21,8 +21,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let scratch = Scratch::new();
-    let root = scratch.dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(&scratch);
     Fixture { scratch, root }
 }
 

@@ -18,8 +18,7 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let collector = Collector::start();
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     Fixture { collector, root }
 }
 

@@ -41,8 +41,7 @@ impl Place {
             });
             vec!["--config".into(), scratch.file("config.yaml", config.to_string()).display().to_string()]
         });
-        let root = collector.scratch().dir("root");
-        rootfs::make(&root);
+        let root = rootfs::of(collector.scratch());
         let container = Bundle::new(&root, &["/bin/bash", "-c", SCRIPT]);
         container.start(&collector.state_dir());
         let place = Place { container, collector };

@@ -69,8 +69,7 @@ fn under_load(name: &str, times: u32, act: impl Fn(&mut Collector)) -> Collector
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut collector = Collector::start_replaceable();
     let containers = if full() { 20 } else { 6 };
-    let root = collector.scratch().dir("root");
-    rootfs::make(&root);
+    let root = rootfs::of(collector.scratch());
     let bundles: Vec<Bundle> = (0..containers).map(|_| Bundle::new(&root, &["/bin/bash", "-c", LOAD])).collect();
     bundles.iter().for_each(|bundle| bundle.start(&collector.state_dir()));
     std::fs::write(root.join("go"), "").expect("an own file");

@@ -196,14 +196,17 @@ async fn measures(State(shared): State<Shared>) -> Response {
     }
 }
 
+/// What is asked for, and its filter; or why that cannot be.
+fn understood(query: Result<Query<EventsQuery>, QueryRejection>) -> Result<(EventsQuery, Option<Filter>), String> {
+    let Query(query) = query.map_err(|e| e.body_text())?;
+    let filter = query.filter.as_deref().map(Filter::new).transpose().map_err(|why| format!("filter: {why}"))?;
+    Ok((query, filter))
+}
+
 async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
-    let Query(query) = match query {
-        Ok(query) => query,
-        Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
-    };
-    let filter = match query.filter.as_deref().map(Filter::new).transpose() {
-        Ok(filter) => filter,
-        Err(why) => return refuse(StatusCode::BAD_REQUEST, format!("filter: {why}")),
+    let (query, filter) = match understood(query) {
+        Ok(asked) => asked,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, why),
     };
     let (last, follow) = (query.last(), query.follow);
     let known = || shared.view.containers().is_none_or(|all| all.iter().any(|c| query.wants_container(c)));
@@ -230,13 +233,9 @@ async fn events(State(shared): State<Shared>, query: Result<Query<EventsQuery>, 
 }
 
 async fn alerts(State(shared): State<Shared>, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
-    let Query(query) = match query {
-        Ok(query) => query,
-        Err(e) => return refuse(StatusCode::BAD_REQUEST, e.body_text()),
-    };
-    let filter = match query.filter.as_deref().map(Filter::new).transpose() {
-        Ok(filter) => filter,
-        Err(why) => return refuse(StatusCode::BAD_REQUEST, format!("filter: {why}")),
+    let (query, filter) = match understood(query) {
+        Ok(asked) => asked,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, why),
     };
     let of = |c: &story::Container| {
         query.container.as_deref().is_none_or(|w| w == c.id || super::is_meant(w, &c.name, &c.full_id))
